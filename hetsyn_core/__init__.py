@@ -1,0 +1,1 @@
+"""HetSyn: spiking networks in which every synapse has its own time constant."""

@@ -1,0 +1,55 @@
+"""One clear line for input that cannot be right, shared by both implementations."""
+
+import torch
+from torch import Tensor
+
+
+def check_input(name: str, x: Tensor, last: int | None = None) -> None:
+    """Raise ValueError unless x is (batch, time, neuron), finite, with ``last`` neurons."""
+    if x.ndim != 3:
+        raise ValueError(f"{name} must be (batch, time, neuron), but has shape {tuple(x.shape)}")
+    if last is not None and x.shape[2] != last:
+        raise ValueError(f"{name} has {x.shape[2]} neurons, but the weights expect {last}")
+    # A sum is one cheap pass; only a suspicious one pays for the exact answer.
+    if not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
+        raise ValueError(f"{name} contains NaN or infinite values")
+
+
+def check_synapses(weight: Tensor, decay: Tensor) -> None:
+    """Raise ValueError unless weight is (post, pre) and decay in [0, 1] is (), (post, 1) or (post, pre)."""
+    if weight.ndim != 2:
+        raise ValueError(f"weight must be (post, pre), but has shape {tuple(weight.shape)}")
+    post, pre = weight.shape
+    if tuple(decay.shape) not in ((), (post, 1), (post, pre)):
+        raise ValueError(
+            f"decay must be a scalar, ({post}, 1) or ({post}, {pre}), but has shape {tuple(decay.shape)}"
+        )
+    check_decay("decay", decay)
+    if not torch.isfinite(weight.detach().sum()):
+        raise ValueError("weight contains NaN or infinite values")
+
+
+def check_decay(name: str, decay: Tensor | float) -> None:
+    """Raise ValueError unless every decay factor lies in [0, 1]. NaN does not."""
+    values = torch.as_tensor(decay).detach()
+    if values.numel() and not bool(((values >= 0) & (values <= 1)).all()):
+        raise ValueError(f"{name} factors must lie in [0, 1]; clamp them after every optimiser step")
+
+
+def check_neurons(current: Tensor, weight: Tensor | None, decay: Tensor | None, reset_decay, threshold, adaptation):
+    """Raise ValueError for anything `spiking` cannot work with; see there for the shapes."""
+    check_input("current", current)
+    post = current.shape[2]
+    if (weight is None) != (decay is None):
+        raise ValueError("recurrent_weight and recurrent_decay come together")
+    if weight is not None:
+        check_synapses(weight, decay)
+        if tuple(weight.shape) != (post, post):
+            raise ValueError(f"recurrent_weight must be ({post}, {post}), but has shape {tuple(weight.shape)}")
+    check_decay("reset_decay", reset_decay)
+    if tuple(torch.as_tensor(reset_decay).shape) not in ((), (post,)):
+        raise ValueError(f"reset_decay must be a scalar or ({post},)")
+    if not threshold > 0:
+        raise ValueError(f"threshold must be positive, but is {threshold}")
+    if adaptation is not None:
+        check_decay("adaptation decay", adaptation[0])

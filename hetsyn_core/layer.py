@@ -1,0 +1,278 @@
+"""Layers and networks: which synapses share a time constant is all that sets the four models apart."""
+
+import math
+from dataclasses import dataclass
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from . import fused, reference
+from .surrogate import Surrogate, Triangular
+
+
+def decay_from_tau(tau_ms: Tensor | float, dt_ms: float) -> Tensor:
+    """Decay factor exp(-dt / tau) of a time constant in ms. Same shape as ``tau_ms``; tau = inf gives 1.
+
+    Raises:
+        ValueError: a time constant is negative or NaN, or dt is not positive.
+    """
+    tau = torch.as_tensor(tau_ms)
+    if not dt_ms > 0:
+        raise ValueError(f"dt must be positive, but is {dt_ms} ms")
+    if tau.numel() and not bool((tau >= 0).all()):
+        raise ValueError("time constants must not be negative (ms)")
+    return torch.exp(-dt_ms / tau)
+
+
+def tau_from_decay(decay: Tensor, dt_ms: float) -> Tensor:
+    """Time constant -dt / ln(decay) in ms. A decay of 1 is tau = inf, a decay of 0 is tau = 0."""
+    return -dt_ms / torch.log(decay)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What tells one model of the paper from another (section 3, Propositions 1-3)."""
+
+    shared: str | int  # one decay for "all" synapses, per "neuron", per "synapse", or P random groups of synapses
+    trainable: bool
+    adapts: bool = False
+
+
+VARIANTS = {
+    "HomNeuLIF": Variant("all", trainable=False),
+    "HomNeuALIF": Variant("all", trainable=False, adapts=True),
+    "HetNeuLIF": Variant("neuron", trainable=True),
+    "HetSynLIF": Variant("synapse", trainable=True),
+}
+
+
+def parameter_count(variant: str, n_pre: int, n_post: int, recurrent: bool) -> int:
+    """Trainable parameters of one layer (Table 3): weights, plus the decays of the variant."""
+    synapses = n_pre * n_post + (n_post * n_post if recurrent else 0)
+    v = VARIANTS[variant]
+    return synapses + (0 if not v.trainable else {"all": 1, "neuron": n_post, "synapse": synapses}[v.shared])
+
+
+class Layer(nn.Module):
+    """A layer of synapses and, unless it is a plain readout, the neurons they drive.
+
+    Args:
+        n_pre, n_post: neurons before and after.
+        shared: who shares a decay: "all" synapses, those of a "neuron", none ("synapse"), or an int P:
+            each synapse is assigned to one of P groups at random (P = 1 is LIF, every synapse its own is HetSynLIF).
+        trainable: whether the decays learn.
+        tau_s_ms: initial time constants in ms: one number, or (mean, sd) of a normal distribution.
+        dt_ms: step in ms.
+        recurrent: whether the neurons also drive each other (self-connections included).
+        spiking: False for a leaky readout.
+        tau_reset_ms: tau_J of the reset current in ms; None ties it to the neuron's decay (shared = "neuron" or "all").
+        adaptation: (tau_a in ms, strength a) of HomNeuALIF.
+        frozen: share of decays that keep their initial value, chosen at random.
+        parameterization: what the optimiser sees: the "decay" itself (paper), "tau" or "log_tau".
+        generator: source of all random draws.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        n_pre: int,
+        n_post: int,
+        *,
+        shared: str | int = "synapse",
+        trainable: bool = True,
+        tau_s_ms: float | tuple[float, float] = (20.0, 5.0),
+        dt_ms: float = 1.0,
+        recurrent: bool = False,
+        spiking: bool = True,
+        tau_reset_ms: float | None = 20.0,
+        threshold: float = 1.0,
+        adaptation: tuple[float, float] | None = None,
+        surrogate: Surrogate = Triangular(),
+        frozen: float = 0.0,
+        parameterization: str = "decay",
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        n_all = n_pre + (n_post if recurrent else 0)
+        if isinstance(shared, int):
+            if not 1 <= shared <= n_post * n_all:
+                raise ValueError(f"{shared} groups of synapses asked for, but there are {n_post * n_all} synapses")
+            self.register_buffer("group", torch.randint(shared, (n_post, n_all), generator=generator))
+            shape = (shared,)
+        elif shared in ("all", "neuron", "synapse"):
+            shape = {"all": (), "neuron": (n_post, 1), "synapse": (n_post, n_all)}[shared]
+        else:
+            raise ValueError(f"shared must be 'all', 'neuron', 'synapse' or a number of groups, not {shared!r}")
+        if parameterization not in ("decay", "tau", "log_tau"):
+            raise ValueError(f"parameterization must be 'decay', 'tau' or 'log_tau', not {parameterization!r}")
+        if tau_reset_ms is None and shared not in ("all", "neuron"):
+            raise ValueError("a reset tied to the neuron's decay needs shared = 'all' or 'neuron'")
+        if not 0 <= frozen <= 1:
+            raise ValueError(f"frozen is a share between 0 and 1, not {frozen}")
+
+        self.n_pre, self.n_post, self.shared, self.dt_ms = n_pre, n_post, shared, dt_ms
+        self.spiking, self.threshold, self.surrogate = spiking, threshold, surrogate
+        self.parameterization = parameterization
+        self.tied = tau_reset_ms is None
+        self.reset_decay = None if self.tied else float(decay_from_tau(tau_reset_ms, dt_ms))
+        self.adaptation = None
+        if adaptation is not None:
+            self.adaptation = (float(decay_from_tau(adaptation[0], dt_ms)), adaptation[1])
+
+        def normal(*size: int) -> Tensor:
+            return torch.randn(size, generator=generator)
+
+        self.weight = nn.Parameter(normal(n_post, n_pre) / math.sqrt(max(n_pre, 1)))
+        self.recurrent_weight = nn.Parameter(normal(n_post, n_post) / math.sqrt(n_post)) if recurrent else None
+
+        mean, sd = tau_s_ms if isinstance(tau_s_ms, tuple) else (tau_s_ms, 0.0)
+        if mean <= 0 or sd < 0:
+            raise ValueError(f"time constants must be positive, but tau_s_ms is {tau_s_ms}")
+        # The normal distribution reaches below zero; no synapse can be faster than one step.
+        tau = (mean + sd * normal(*shape)).clamp(min=dt_ms)
+        value = {"decay": lambda: decay_from_tau(tau, dt_ms), "tau": lambda: tau, "log_tau": tau.log}
+        self.decay_parameter = nn.Parameter(value[parameterization](), requires_grad=trainable)
+        if frozen:
+            order = torch.randperm(tau.numel(), generator=generator)
+            mask = torch.zeros(tau.numel(), dtype=torch.bool)
+            mask[order[: round(frozen * tau.numel())]] = True
+            self.register_buffer("frozen", mask.view(shape))
+            self.register_buffer("initial", self.decay_parameter.detach().clone())
+        else:
+            self.frozen = None
+
+    def decay(self) -> Tensor:
+        """All decay factors r: (), (post, 1) or (post, pre + recurrent)."""
+        value = self.decay_parameter
+        if self.frozen is not None:  # holds whatever the optimiser does, weight decay included
+            value = torch.where(self.frozen, self.initial, value)
+        if self.parameterization == "tau":
+            value = torch.exp(-self.dt_ms / value)
+        elif self.parameterization == "log_tau":
+            value = torch.exp(-self.dt_ms * torch.exp(-value))
+        return value[self.group] if isinstance(self.shared, int) else value
+
+    def split_decay(self) -> tuple[Tensor, Tensor | None]:
+        """Decays of the feedforward and of the recurrent synapses (the same where they are shared)."""
+        decay = self.decay()
+        if self.recurrent_weight is None:
+            return decay, None
+        if decay.ndim == 2 and decay.shape[1] == self.n_pre + self.n_post and decay.shape[1] != 1:
+            return decay[:, : self.n_pre], decay[:, self.n_pre :]
+        return decay, decay
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Bring the decays back into [0, 1] (paper, section 4); call after every optimiser step."""
+        if self.parameterization == "decay":
+            self.decay_parameter.clamp_(0, 1)
+        elif self.parameterization == "tau":
+            self.decay_parameter.clamp_(min=1e-3 * self.dt_ms)
+
+    @torch.no_grad()
+    def tau_s_ms(self) -> Tensor:
+        """Time constants of the synapses in ms, shaped like `decay`; inf where a decay is 1."""
+        return tau_from_decay(self.decay(), self.dt_ms)
+
+    def forward(self, x: Tensor, using: ModuleType | None = None) -> tuple[Tensor, Tensor | None]:
+        """Potential and spikes (None for a leaky readout), (batch, time, post) each, of input (batch, time, pre).
+
+        ``using`` is the implementation, `hetsyn_core.fused` or `hetsyn_core.reference`; by default the fused
+        one where it can run (CPU, float32).
+        """
+        if using is None:
+            using = fused if x.device.type == "cpu" and x.dtype == torch.float32 else reference
+        decay, recurrent_decay = self.split_decay()
+        current = using.synaptic_current(x, self.weight, decay)
+        if not self.spiking:
+            return current, None
+        return using.spiking(
+            current,
+            self.recurrent_weight,
+            recurrent_decay,
+            reset_decay=decay.expand(self.n_post, 1)[:, 0] if self.tied else self.reset_decay,
+            threshold=self.threshold,
+            adaptation=self.adaptation,
+            surrogate=self.surrogate,
+        )
+
+
+class Traces(NamedTuple):
+    """What a network did, (batch, time, neuron) each; potentials and spikes are lists over hidden layers."""
+
+    potential: list[Tensor]
+    spikes: list[Tensor]
+    readout: Tensor
+    readout_spikes: Tensor | None
+
+
+class Network(nn.Module):
+    """Hidden layers of one variant, and a readout of the same variant.
+
+    Args:
+        sizes: neurons per layer, input and readout included, as in 30-100-2.
+        variant: HomNeuLIF, HomNeuALIF, HetNeuLIF or HetSynLIF (see `VARIANTS`), or a `Variant` of your own.
+        recurrent: recurrent hidden layers (R-) or feedforward ones (F-).
+        tau_s_ms: (mean, sd) of the initial time constants; fixed ones all take the mean.
+        adaptation: (tau_a in ms, a); used by HomNeuALIF alone.
+        spiking_readout: a readout with threshold and reset, for decisions by spike counts.
+        **kwargs: see `Layer`.
+
+    Raises:
+        ValueError: an unknown variant, or as `Layer`.
+    """
+
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        *,
+        variant: str | Variant = "HetSynLIF",
+        recurrent: bool = False,
+        tau_s_ms: tuple[float, float] = (20.0, 5.0),
+        adaptation: tuple[float, float] = (500.0, 0.01),
+        spiking_readout: bool = False,
+        **kwargs,
+    ):
+        super().__init__()
+        if isinstance(variant, str) and variant not in VARIANTS:
+            raise ValueError(f"unknown variant {variant!r}; there are {', '.join(VARIANTS)}")
+        v = VARIANTS[variant] if isinstance(variant, str) else variant
+        kwargs |= dict(shared=v.shared, trainable=v.trainable, tau_s_ms=tau_s_ms if v.trainable else tau_s_ms[0])
+        last = len(sizes) - 2
+        self.layers = nn.ModuleList(
+            Layer(
+                n_pre,
+                n_post,
+                recurrent=recurrent and k < last,
+                spiking=spiking_readout or k < last,
+                adaptation=adaptation if v.adapts and k < last else None,
+                **kwargs,
+            )
+            for k, (n_pre, n_post) in enumerate(zip(sizes, sizes[1:]))
+        )
+
+    def forward(self, x: Tensor, using: ModuleType | None = None) -> Traces:
+        """Run the network on (batch, time, input); ``using`` as in `Layer.forward`."""
+        potentials, spikes = [], []
+        for layer in self.layers[:-1]:
+            potential, x = layer(x, using)
+            potentials.append(potential)
+            spikes.append(x)
+        return Traces(potentials, spikes, *self.layers[-1](x, using))
+
+    def clamp_(self) -> None:
+        """Clamp the decays of every layer; call after every optimiser step."""
+        for layer in self.layers:
+            layer.clamp_()
+
+    def decay_parameters(self) -> list[nn.Parameter]:
+        """The decays that learn, for an optimiser group of their own."""
+        return [layer.decay_parameter for layer in self.layers if layer.decay_parameter.requires_grad]
+
+    def weights(self) -> list[nn.Parameter]:
+        """Everything that learns but the decays."""
+        return [p for name, p in self.named_parameters() if p.requires_grad and not name.endswith("decay_parameter")]

@@ -1,0 +1,84 @@
+"""The equations of the paper, one line each: read this first.
+
+Plain torch on any device and in any precision; autograd does the gradients. It keeps one current
+per synapse and step (batch x post x pre x time), which is what `fused` avoids; tests hold `fused` to it.
+"""
+
+import torch
+from torch import Tensor
+
+from .checks import check_input, check_neurons, check_synapses
+from .surrogate import Surrogate, Triangular, spike
+
+
+def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
+    """Summed synaptic current sum_i I_ji[t] of every neuron j, eq. 8.
+
+    Args:
+        x: presynaptic spikes or analog input, (batch, time, pre).
+        weight: w_ji, (post, pre).
+        decay: r_ji = exp(-dt / tau_s,ji) in [0, 1]: (post, pre) per synapse, (post, 1) per neuron, () shared.
+
+    Returns:
+        (batch, time, post).
+
+    Raises:
+        ValueError: shapes do not fit, input is not finite, a decay lies outside [0, 1].
+    """
+    check_synapses(weight, decay)
+    check_input("x", x, weight.shape[1])
+    I = x.new_zeros(x.shape[0], *weight.shape)
+    total = []
+    for t in range(x.shape[1]):
+        I = decay * I + weight * x[:, t, None, :]  # eq. 8
+        total.append(I.sum(-1))
+    return torch.stack(total, 1) if total else x.new_zeros(x.shape[0], 0, weight.shape[0])
+
+
+def spiking(
+    current: Tensor,
+    recurrent_weight: Tensor | None = None,
+    recurrent_decay: Tensor | None = None,
+    *,
+    reset_decay: Tensor | float,
+    threshold: float = 1.0,
+    adaptation: tuple[float, float] | None = None,
+    surrogate: Surrogate = Triangular(),
+) -> tuple[Tensor, Tensor]:
+    """Potential and spikes of neurons driven by ``current``, eqs. 4, 5, 9.
+
+    Args:
+        current: summed current of the feedforward synapses, (batch, time, neuron).
+        recurrent_weight: w_jk from neuron k to neuron j, (neuron, neuron); None for no recurrent synapses.
+        recurrent_decay: r_jk, shaped like ``decay`` in `synaptic_current`.
+        reset_decay: kappa = exp(-dt / tau_J), scalar or (neuron,); learns if it requires a gradient.
+        threshold: theta.
+        adaptation: (rho_a, a) of HomNeuALIF: A[t] = rho_a A[t-1] + a z[t-1] is subtracted from V; None for none.
+        surrogate: dz/dV in the backward pass.
+
+    Returns:
+        potential and spikes, (batch, time, neuron) each.
+
+    Raises:
+        ValueError: shapes do not fit, input is not finite, a decay lies outside [0, 1].
+    """
+    check_neurons(current, recurrent_weight, recurrent_decay, reset_decay, threshold, adaptation)
+    batch, time, neurons = current.shape
+    rho_a, a = adaptation or (0.0, 0.0)
+    z = J = A = current.new_zeros(batch, neurons)
+    I = current.new_zeros(batch, neurons, neurons) if recurrent_weight is not None else None
+    potential, spikes = [], []
+    for t in range(time):
+        V = current[:, t]
+        if I is not None:
+            I = recurrent_decay * I + recurrent_weight * z[:, None, :]  # eq. 8 with x_k[t] = z_k[t-1]
+            V = V + I.sum(-1)
+        J = reset_decay * J + threshold * z  # eq. 9
+        A = rho_a * A + a * z
+        V = V - J - A  # eq. 5
+        z = spike(V, threshold, surrogate)  # eq. 4
+        potential.append(V)
+        spikes.append(z)
+    if not potential:
+        return current.clone(), current.clone()
+    return torch.stack(potential, 1), torch.stack(spikes, 1)

@@ -1,0 +1,144 @@
+"""The reference against an independent numpy simulation of eqs. 4-9, and Propositions 1-3, in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from hetsyn_core import reference
+from hetsyn_core.layer import VARIANTS, Layer, Network, decay_from_tau, parameter_count
+
+RNG = np.random.default_rng(0)
+T, M, N = 80, 7, 5
+
+
+def random_synapses(pre, post, scale=1.0):
+    return RNG.normal(0, scale, (post, pre)), RNG.uniform(0.3, 0.99, (post, pre))
+
+
+def simulate(x, w, r, w_rec, r_rec, kappa, theta, rho_a, a):
+    """Eqs. 4-9 for one trial with scalar loops, as far from the tensor code as possible."""
+    steps, pre = x.shape
+    post = w.shape[0]
+    I, K = np.zeros((post, pre)), np.zeros((post, post))
+    J, A, z = np.zeros(post), np.zeros(post), np.zeros(post)
+    V, Z = np.zeros((steps, post)), np.zeros((steps, post))
+    for t in range(steps):
+        new = np.zeros(post)
+        for j in range(post):
+            for i in range(pre):
+                I[j, i] = r[j, i] * I[j, i] + w[j, i] * x[t, i]
+            for k in range(post):
+                K[j, k] = r_rec[j, k] * K[j, k] + w_rec[j, k] * z[k]
+            J[j] = kappa * J[j] + theta * z[j]
+            A[j] = rho_a * A[j] + a * z[j]
+            V[t, j] = sum(I[j]) + sum(K[j]) - J[j] - A[j]
+            new[j] = float(V[t, j] >= theta)
+        z = new
+        Z[t] = z
+    return V, Z
+
+
+def tensors(*arrays):
+    return [torch.from_numpy(np.asarray(a)) for a in arrays]
+
+
+@pytest.mark.parametrize("adapts", [False, True])
+def test_reference_solves_the_equations(adapts):
+    x = (RNG.random((T, M)) < 0.3).astype(float)
+    w, r = random_synapses(M, N)
+    w_rec, r_rec = random_synapses(N, N, 0.5)
+    rho_a, a = (0.98, 0.1) if adapts else (0.0, 0.0)
+    V, Z = simulate(x, w, r, w_rec, r_rec, 0.9, 1.0, rho_a, a)
+    assert 0 < Z.sum() < Z.size
+    X, W, R, WR, RR = tensors(x[None], w, r, w_rec, r_rec)
+    potential, spikes = reference.spiking(
+        reference.synaptic_current(X, W, R), WR, RR, reset_decay=0.9, adaptation=(rho_a, a) if adapts else None
+    )
+    assert np.array_equal(spikes[0].numpy(), Z)
+    assert np.abs(potential[0].numpy() - V).max() < 1e-12
+
+
+def drive():
+    x = (RNG.random((T, M)) < 0.3).astype(float)
+    return x, RNG.normal(0.3, 0.6, (N, M))
+
+
+def hetsyn(x, w, r, kappa, adaptation=None):
+    X, W, R = tensors(x[None], w, r)
+    V, z = reference.spiking(
+        reference.synaptic_current(X, W, R), reset_decay=torch.as_tensor(kappa, dtype=torch.float64), adaptation=adaptation
+    )
+    return V[0].numpy(), z[0].numpy()
+
+
+def lif(x, w, rho):
+    """Vanilla LIF, eq. 3; rho scalar or per neuron."""
+    V, z, out = np.zeros(N), np.zeros(N), []
+    for t in range(T):
+        V = rho * V + w @ x[t] - z
+        z = (V >= 1).astype(float)
+        out.append((V.copy(), z))
+    return np.array([o[0] for o in out]), np.array([o[1] for o in out])
+
+
+def test_proposition_1_one_decay_is_the_vanilla_lif():
+    x, w = drive()
+    V, z = hetsyn(x, w, np.full((N, M), 0.95), 0.95)
+    V0, z0 = lif(x, w, 0.95)
+    assert z0.sum() > 0 and np.array_equal(z, z0) and np.abs(V - V0).max() < 1e-12
+
+
+def test_proposition_2_with_adaptation_it_is_alif():
+    x, w = drive()
+    rho, rho_a, a = 0.95, 0.99, 0.2
+    V, z = hetsyn(x, w, np.full((N, M), rho), rho, (rho_a, a))
+    U, A, s, ok = np.zeros(N), np.zeros(N), np.zeros(N), []
+    for t in range(T):  # V = rho V + w x - theta z + (rho - rho_a) A - a z
+        U = rho * U + w @ x[t] - s + (rho - rho_a) * A - a * s
+        A = rho_a * A + a * s
+        s = (U >= 1).astype(float)
+        ok.append(np.abs(U - V[t]).max() < 1e-12 and np.array_equal(s, z[t]))
+    assert z.sum() > 0 and all(ok)
+
+
+def test_proposition_3_one_decay_per_neuron_is_neuron_heterogeneity():
+    x, w = drive()
+    rho = RNG.uniform(0.7, 0.98, N)
+    V, z = hetsyn(x, w, np.repeat(rho[:, None], M, 1), rho)
+    V0, z0 = lif(x, w, rho)
+    assert z0.sum() > 0 and np.array_equal(z, z0) and np.abs(V - V0).max() < 1e-12
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_networks_have_the_parameters_of_table_3(variant, recurrent):
+    layer = Network((M, N, 2), variant=variant, recurrent=recurrent).layers[0]
+    trainable = sum(p.numel() for p in layer.parameters() if p.requires_grad)
+    assert trainable == parameter_count(variant, M, N, recurrent)
+
+
+def test_frozen_decays_stay_and_groups_share():
+    layer = Layer(M, N, frozen=0.6, recurrent=True)
+    before = layer.decay().detach().clone()
+    with torch.no_grad():
+        layer.decay_parameter.mul_(0.5)
+    assert int((layer.decay() == before).sum()) == round(0.6 * N * (M + N))
+    grouped = Layer(M, N, shared=3)
+    assert grouped.decay().shape == (N, M) and len(grouped.decay().unique()) == 3
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: decay_from_tau(-1.0, 1.0), "negative"),
+        (lambda: reference.synaptic_current(torch.ones(1, 2, 3), torch.ones(4, 5), torch.tensor(0.5)), "weights expect"),
+        (lambda: reference.synaptic_current(torch.full((1, 2, 5), torch.nan), torch.ones(4, 5), torch.tensor(0.5)), "NaN"),
+        (lambda: reference.synaptic_current(torch.ones(1, 2, 5), torch.ones(4, 5), torch.tensor(1.5)), r"\[0, 1\]"),
+        (lambda: Network((3, 2, 1), variant="LIF"), "unknown variant"),
+        (lambda: Layer(3, 2, tau_s_ms=-5.0), "positive"),
+        (lambda: Layer(3, 2, frozen=2.0), "between 0 and 1"),
+    ],
+)
+def test_bad_input_gets_one_clear_error(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
