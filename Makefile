@@ -1,29 +1,58 @@
-# make figures | make test | make lab: each sets itself up in .venv first.
+# GNU make 3.81 or newer, Linux and macOS. `make` alone lists the commands.
+
 PROFILE ?= quick
-FOUND := $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell \
-	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
-PYTHON ?= $(FOUND)
-BIN := .venv/bin
+FRESH ?= 0
+# Which Python builds .venv; `make PYTHON=/path/to/python3.12 ...` names one.
+PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3 python
 
-.PHONY: figures test lab clean
+READY := .venv/.installed
+VENV_PYTHON := .venv/bin/python
 
-# Written last, so that an interrupted installation is done again.
-.venv/installed: pyproject.toml
-	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "HetSyn needs Python 3.11 or newer: install it, or name one with make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Installing into .venv (about a minute) ..."
-	@"$(PYTHON)" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	@touch $@
+# The stamp holds the folder it was made in: a moved or copied checkout has a .venv that still points
+# to the old place, so it is built again.
+ifneq "$(shell cat $(READY) 2>/dev/null)" "$(CURDIR)"
+$(READY): rebuild
+endif
 
-figures: .venv/installed
-	@$(BIN)/python -m hetsyn_core.figures --profile $(PROFILE)
+help:
+	@echo "make figures   execute every notebook, write figures/ (PROFILE=smoke|quick|paper, FRESH=1 recomputes)"
+	@echo "make test      run the tests and check the notebooks"
+	@echo "make lab       open the notebooks in JupyterLab"
+	@echo "make clean     remove .venv and build/"
 
-test: .venv/installed
-	@$(BIN)/python -m pytest -q
+figures: $(READY)
+	@$(VENV_PYTHON) -m hetsyn_core.figures --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
 
-lab: .venv/installed
-	@$(BIN)/jupyter lab --notebook-dir=.
+# Only cells tagged nbval-check-output are compared; all cells must run. tests/conftest.py keeps
+# the notebooks on profile smoke and away from figures/ and data/.
+test: $(READY)
+	@$(VENV_PYTHON) -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+lab: $(READY)
+	@HETSYN_PROFILE=$(PROFILE) $(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build
+
+# The stamp comes last: an interrupted installation has none and is done again from an empty .venv.
+$(READY): pyproject.toml
+	@python=; found=; \
+	for candidate in $(PYTHON); do \
+	  version=`$$candidate -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null` || continue; \
+	  found="$$found $$candidate is $$version;"; \
+	  if $$candidate -c 'import sys; assert sys.version_info >= (3, 11); import venv, ensurepip' 2>/dev/null; \
+	  then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or newer with its venv module is needed (found:$${found:- none}): install one (Debian, Ubuntu: apt install python3-venv; macOS: brew install python) or name it: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	if [ ! -f $@ ] || [ "`cat $@`" != "$(CURDIR)" ]; then \
+	  echo "Making .venv with $$python $$version"; \
+	  rm -f $@; $$python -m venv --clear .venv || exit 1; \
+	fi; \
+	echo "Installing the packages of pyproject.toml into .venv (a minute or more, about 1.5 GB)"; \
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[test]' || exit 1; \
+	echo "$(CURDIR)" > $@
+
+.PHONY: help figures test lab clean rebuild

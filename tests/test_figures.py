@@ -1,0 +1,53 @@
+"""`python -m hetsyn_core.figures` on three small notebooks: one good, one that fails, one without parameters."""
+
+import nbformat
+import pytest
+
+from hetsyn_core import figures
+
+KERNEL = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+
+
+def write(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    if "profile" in sources[0]:
+        cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HETSYN_FIGURES", str(tmp_path / "figures"))
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "old.png").touch()
+    write(
+        tmp_path / "00_good.ipynb",
+        'import os\nprofile = os.environ.get("HETSYN_PROFILE", "paper")  # smoke, quick or paper',
+        "import sys\nfrom pathlib import Path\n"
+        "assert profile == 'quick' and Path.cwd().joinpath('00_good.ipynb').exists()\n"
+        f"assert sys.prefix == {figures.sys.prefix!r}\n"
+        "Path(os.environ['HETSYN_FIGURES'], 'fig1_new.svg').touch()",
+    )
+    write(tmp_path / "01_bad.ipynb", "profile = 'paper'\nfresh = False", "assert fresh", "1 / 0\n# two lines")
+    write(tmp_path / "02_plain.ipynb", "x = 1")
+    return tmp_path
+
+
+def test_good_and_bad_notebooks(folder, capsys):
+    build = folder / "build"
+    arguments = ["--notebooks", str(folder), "--build", str(build), "--profile", "quick", "--fresh"]
+    assert figures.main(arguments) == 1
+    good, bad, plain, *rest = capsys.readouterr().out.split("status  figures\n")[1].splitlines()
+    assert "ok" in good and good.endswith("fig1_new.svg") and "old" not in good
+    assert "failed" in bad and "ok" in plain
+    assert rest[0] == "01_bad.ipynb: In [4]: ZeroDivisionError: division by zero"
+    assert sorted(path.name for path in build.iterdir()) == ["00_good.ipynb", "01_bad.failed.ipynb", "02_plain.ipynb"]
+
+    write(folder / "01_bad.ipynb", "x = 1")
+    assert figures.main(arguments) == 0
+    assert not list(build.glob("*.failed.ipynb"))
+
+
+def test_no_notebooks_is_an_error(tmp_path, capsys):
+    assert figures.main(["--notebooks", str(tmp_path)]) == 1
+    assert "no notebooks" in capsys.readouterr().err
