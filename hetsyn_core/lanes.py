@@ -1,0 +1,102 @@
+"""Sixteen float32 side by side, as a Numba type, so that kernels can keep currents in registers.
+
+Numba turns plain loops into vector code by itself, but forgets registers from one loop to the next. With a
+vector as a value, a local variable is a register. LLVM splits it where the processor's are narrower.
+"""
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+class Lanes(types.Type):
+    """Numba type of the vector; use `load`, `store`, `splat`, `zero`, `fma`, `mul`, `add`."""
+
+    def __init__(self):
+        super().__init__(name="Lanes16")
+
+
+lanes = Lanes()
+
+
+@register_model(Lanes)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, _VECTOR)
+
+
+def _address(context, builder, array_type, array, index):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+@intrinsic
+def _load(typingctx, array, index):
+    def code(context, builder, signature, args):
+        value = builder.load(_address(context, builder, signature.args[0], *args), typ=_VECTOR)
+        value.align = 4
+        return value
+
+    return lanes(array, types.intp), code
+
+
+@intrinsic
+def _store(typingctx, array, index, value):
+    def code(context, builder, signature, args):
+        builder.store(args[2], _address(context, builder, signature.args[0], *args[:2]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), code
+
+
+@intrinsic
+def splat(typingctx, value):
+    """All sixteen set to one float32."""
+
+    def code(context, builder, signature, args):
+        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), mask)
+
+    return lanes(types.float32), code
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a b + c, rounded once."""
+
+    def code(context, builder, signature, args):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32"
+        )
+        return builder.call(function, args)
+
+    return lanes(lanes, lanes, lanes), code
+
+
+@intrinsic
+def mul(typingctx, a, b):
+    """a b."""
+    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fmul(*args)
+
+
+@intrinsic
+def add(typingctx, a, b):
+    """a + b."""
+    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@njit(inline="always")
+def load(array, index):
+    """Sixteen values of a contiguous float32 array from flat position ``index``."""
+    return _load(array, index)
+
+
+@njit(inline="always")
+def store(array, index, value):
+    """Write sixteen values at flat position ``index``."""
+    _store(array, index, value)
