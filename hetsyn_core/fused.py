@@ -36,6 +36,8 @@ def _unpack(flat: Tensor, post: int, pre: int) -> Tensor:
 
 def _pad(x: Tensor, neurons: int, time: int):
     """Zero steps at the end and silent neurons, to the sizes the kernels work with."""
+    if x.shape[1:] == (time, neurons):
+        return x.detach().contiguous().numpy()
     return F.pad(x.detach(), (0, neurons - x.shape[2], 0, time - x.shape[1])).contiguous().numpy()
 
 
@@ -121,16 +123,15 @@ class _Spiking(torch.autograd.Function):
     @staticmethod
     def forward(ctx, current, weight, decay, kappa, threshold, adaptation, surrogate):
         batch, time, post = current.shape
-        row, steps = _up(post, 16), _up(time, 8)
+        row = _up(post, 16)
         kind = 0 if weight is None else 2 if decay.shape == (post, post) and post > 1 else 1
         w = _pack(weight) if kind else torch.zeros(0).numpy()
         r = _decays(decay, kind, row)
-        V, Z = torch.empty(batch, steps, row), torch.empty(batch, steps, row)
+        V, Z = torch.empty(batch, time, post), torch.empty(batch, time, post)
         kernels.spike_forward(
-            _pad(current, row, steps), kind, w, r, F.pad(kappa.detach(), (0, row - post)).numpy(),
+            current.detach().contiguous().numpy(), kind, w, r, F.pad(kappa.detach(), (0, row - post)).numpy(),
             *_constants(threshold, adaptation), V.numpy(), Z.numpy(),
         )
-        V, Z = V[:, :time, :post], Z[:, :time, :post]
         ctx.save_for_backward(weight, decay, kappa, V, Z)
         ctx.rest = kind, threshold, adaptation, surrogate
         return V, Z
@@ -145,13 +146,12 @@ class _Spiking(torch.autograd.Function):
         w = _pack(weight.T, _up(post, 2)) if kind else torch.zeros(0).numpy()
         r = _pack(decay.T, _up(post, 2)) if kind == 2 else _decays(decay, kind, row)
         slope = surrogate.derivative(V - threshold, threshold)
-        g, grad_kappa = torch.empty(batch, time, row), torch.zeros(row)
+        g, grad_kappa = torch.empty(batch, time, post), torch.zeros(row)
         kernels.spike_backward(
-            *(_pad(x, row, time) for x in (grad_V, grad_Z, Z, slope)), kind, w, r,
+            *(x.detach().contiguous().numpy() for x in (grad_V, grad_Z, Z, slope)), kind, w, r,
             F.pad(kappa.detach(), (0, row - post)).numpy(), *_constants(threshold, adaptation),
             g.numpy(), grad_kappa.numpy(),
         )
-        g = g[:, :, :post]
         grad_w = grad_r = None
         if kind:
             before = F.pad(Z, (0, 0, 1, 0))[:, :-1]  # x_k[t] = z_k[t-1]

@@ -8,7 +8,8 @@ Backwards, with g[t] = dL/dV[t], each synapse runs one scan from the last step t
 where only steps with input contribute. The gradient of the input, sum_j w a, is eq. 8 itself, run backwards in
 time through the transposed synapses, so `integrate` serves both. Recurrent currents are decayed eight steps ahead,
 and each spike adds its own current to what is left of the block: again the same sum.
-Weights and decays are packed as (post / 16, pre, 16); time is a multiple of 8, neurons after are one of 16.
+Weights and decays are packed as (post / 16, pre, 16). `integrate` and `gradients` take times that are a multiple of
+8 and neurons after that are one of 16; the spiking kernels pad what they carry, not the tensors they read.
 """
 
 import numpy as np
@@ -181,7 +182,8 @@ def decay_ahead(I, r, ahead, pre, row):
 @njit(cache=True, nogil=True)
 def spike_forward(current, kind, w, r, kappa, theta, rho_a, a, V, Z):
     """Eqs. 4, 5, 9. ``kind``: 0 no recurrent synapses, 1 one decay per neuron, 2 one per synapse (packed)."""
-    batch, time, row = current.shape
+    batch, time, neurons = current.shape
+    row = kappa.size
     pre = w.size // row
     I = np.zeros(w.size if kind == 2 else row, np.float32)
     ahead = np.zeros(8 * row, np.float32)
@@ -215,7 +217,7 @@ def spike_forward(current, kind, w, r, kappa, theta, rho_a, a, V, Z):
                             store(I, p, add(load(I, p), load(w, p * pre + k * 16)))
                 for j in range(row):
                     ahead[step * row + j] = I[j]
-            for j in range(row):
+            for j in range(neurons):
                 J[j] = kappa[j] * J[j] + theta * z[j]
                 A[j] = rho_a * A[j] + a * z[j]
                 V[b, t, j] = current[b, t, j] + ahead[step * row + j] - J[j] - A[j]
@@ -226,11 +228,12 @@ def spike_forward(current, kind, w, r, kappa, theta, rho_a, a, V, Z):
 @njit(cache=True, nogil=True)
 def spike_backward(grad_V, grad_Z, Z, slope, kind, w, r, kappa, theta, rho_a, a, g, grad_kappa):
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way)."""
-    batch, time, row = g.shape
+    batch, time, neurons = g.shape
+    row = kappa.size
     post = w.size // row
     state = np.zeros(w.size if kind == 2 else row, np.float32)
     reset, beta, adapt = np.zeros(row, np.float32), np.zeros(row, np.float32), np.zeros(row, np.float32)
-    back = np.zeros(row, np.float32)
+    back, now = np.zeros(row, np.float32), np.zeros(row, np.float32)
     for b in range(batch):
         state[:] = 0
         reset[:] = 0
@@ -238,29 +241,31 @@ def spike_backward(grad_V, grad_Z, Z, slope, kind, w, r, kappa, theta, rho_a, a,
         adapt[:] = 0
         back[:] = 0
         for t in range(time - 1, -1, -1):
-            for j in range(row):
+            for j in range(neurons):
                 dz = grad_Z[b, t, j] + theta * reset[j] + a * adapt[j] + back[j]
-                g[b, t, j] = grad_V[b, t, j] + dz * slope[b, t, j]
+                now[j] = grad_V[b, t, j] + dz * slope[b, t, j]
+                g[b, t, j] = now[j]
                 beta[j] = kappa[j] * beta[j] + reset[j]
-                reset[j] = kappa[j] * reset[j] - g[b, t, j]
-                adapt[j] = rho_a * adapt[j] - g[b, t, j]
-                if t > 0:
+                reset[j] = kappa[j] * reset[j] - now[j]
+                adapt[j] = rho_a * adapt[j] - now[j]
+            if t > 0:
+                for j in range(neurons):
                     grad_kappa[j] += theta * Z[b, t - 1, j] * beta[j]
             if kind == 2:
                 for p in range(0, row, 16):
                     even = odd = splat(ZERO)
                     for j in range(0, post, 2):
                         s = p * post + j * 16
-                        S = fma(load(r, s), load(state, s), splat(g[b, t, j]))
+                        S = fma(load(r, s), load(state, s), splat(now[j]))
                         store(state, s, S)
                         even = fma(load(w, s), S, even)
-                        S = fma(load(r, s + 16), load(state, s + 16), splat(g[b, t, j + 1]))
+                        S = fma(load(r, s + 16), load(state, s + 16), splat(now[j + 1]))
                         store(state, s + 16, S)
                         odd = fma(load(w, s + 16), S, odd)
                     store(back, p, add(even, odd))
             elif kind == 1:
                 for j in range(row):
-                    state[j] = r[j] * state[j] + g[b, t, j]
+                    state[j] = r[j] * state[j] + now[j]
                 for p in range(0, row, 16):
                     sum_ = splat(ZERO)
                     for j in range(post):
