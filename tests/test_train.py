@@ -1,0 +1,235 @@
+"""Training: it learns, it repeats itself bit for bit, it holds what it promises, and it fails with a reason."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from hetsyn_core import tasks
+from hetsyn_core import train as module
+from hetsyn_core.layer import VARIANTS
+from hetsyn_core.train import (
+    Config,
+    TrainingFailed,
+    build_network,
+    draw_trials,
+    evaluate,
+    iterations_to,
+    match_config,
+    pattern_config,
+    train,
+)
+
+
+def tiny(task="match", **changes):
+    small = dict(hidden=5, iterations=3, eval_trials=4)
+    if task == "pattern":
+        return pattern_config(**(small | changes))
+    return match_config(**(small | dict(batch=4, delay_ms=100) | changes))
+
+
+def assert_same(first, second):
+    """Equal bit for bit, whatever is nested."""
+    assert type(first) is type(second)
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_same(first[key], second[key])
+    elif isinstance(first, np.ndarray):
+        assert first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
+    else:
+        assert first == second
+
+
+@pytest.mark.parametrize("task", ["pattern", "match"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_same_config_same_record(task, recurrent):
+    first, second = (train(tiny(task, recurrent=recurrent, seed=4, detail=True)) for _ in range(2))
+    assert first.pop("seconds") > 0 and second.pop("seconds") > 0
+    assert_same(first, second)
+    other = train(tiny(task, recurrent=recurrent, seed=5))
+    assert (other["curves"]["loss"] != first["curves"]["loss"]).all()
+
+
+def test_record_does_not_depend_on_global_random_state():
+    torch.manual_seed(1), np.random.seed(1)
+    first = train(tiny())["curves"]["loss"]
+    torch.manual_seed(2), np.random.seed(2)
+    assert_same(first, train(tiny())["curves"]["loss"])
+
+
+def test_detail_changes_nothing_else():
+    plain, detailed = train(tiny()), train(tiny(detail=True))
+    assert set(detailed) - set(plain) == {"decays", "state", "example"}
+    assert_same(plain["metrics"], detailed["metrics"])
+
+
+def test_pattern_training_reduces_the_loss():
+    record = train(pattern_config(hidden=20, iterations=60, lr=5e-3, eval_trials=2))
+    loss = record["curves"]["loss"]
+    assert loss.shape == (60,) and loss.dtype == np.float32
+    assert loss[-10:].mean() < 0.6 * loss[:3].mean()
+    assert record["metrics"]["training_mse"] == pytest.approx(record["curves"]["mse"][-10:].mean(), rel=1e-5)
+    assert 0 < record["metrics"]["silent_rms"] and 0 < record["metrics"]["d21"] and 0 < record["metrics"]["d32"]
+
+
+def test_match_training_solves_a_short_delay():
+    record = train(match_config(hidden=30, recurrent=True, iterations=150, delay_ms=50, eval_trials=128))
+    assert record["metrics"]["accuracy"] >= 0.9
+    reached = record["metrics"]["iterations_to_95"]
+    assert 10 <= reached <= 150 and record["curves"]["accuracy"][reached - 10 : reached].mean() >= 0.95 - 1e-6
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_decays_learn_where_they_should_and_stay_in_range(variant, recurrent):
+    decays = train(tiny(variant=variant, recurrent=recurrent, lr=0.05, detail=True))["decays"]
+    for name in "hidden", "readout":
+        before, after = decays[f"{name}_initial"], decays[f"{name}_final"]
+        assert (before != after).any() == VARIANTS[variant].trainable
+        assert after.min() >= 0 and after.max() <= 1
+    columns = {"all": (), "neuron": (5, 1), "synapse": (5, 30 + 5 * recurrent)}
+    assert decays["hidden_initial"].shape == columns[VARIANTS[variant].shared]
+
+
+def test_learning_rate_of_the_decays():
+    still = train(tiny(decay_lr_scale=0, detail=True))
+    assert_same(still["decays"]["hidden_initial"], still["decays"]["hidden_final"])
+    # The first step of Adam is lr in size, whatever the gradient.
+    for scale in 0.5, 2.0:
+        decays = train(tiny(decay_lr_scale=scale, iterations=1, lr=1e-3, detail=True))["decays"]
+        step = np.abs(decays["hidden_final"] - decays["hidden_initial"]).max()
+        assert step == pytest.approx(scale * 1e-3, rel=1e-2)
+
+
+def test_frozen_decays_keep_their_value():
+    decays = train(tiny(frozen=0.8, iterations=10, detail=True))["decays"]
+    moved = decays["hidden_initial"] != decays["hidden_final"]
+    assert 0 < moved.mean() <= 0.2
+
+
+def test_groups_share_their_decay():
+    decays = train(tiny(groups=3, detail=True))["decays"]
+    assert decays["hidden_final"].shape == (5, 30) and len(np.unique(decays["hidden_final"])) == 3
+
+
+def test_state_rebuilds_the_network():
+    config = tiny(recurrent=True, frozen=0.5, detail=True)
+    record = train(config)
+    network = build_network(config)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in record["state"].items()})
+    metrics = evaluate(network, config)
+    assert metrics == {name: record["metrics"][name] for name in metrics}
+
+
+def test_config_of_a_record_makes_the_config():
+    config = tiny("pattern", n_targets=3)
+    record = train(config)
+    assert Config(**record["config"]) == config and record["seed"] == config.seed
+    assert record["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("task, outputs, steps", [("pattern", 3, 2000), ("match", 2, 70)])
+def test_example(task, outputs, steps):
+    changes = dict(n_targets=3) if task == "pattern" else {}
+    example = train(tiny(task, detail=True, **changes))["example"]
+    assert example["input"].dtype == bool and len(example["input"]) == steps
+    assert example["readout"].shape == (steps, outputs)
+    assert ((example["potential"] >= 1) == example["spikes"]).all()
+
+
+def test_test_trials_are_not_training_trials_and_the_same_for_all_networks(monkeypatch):
+    seen = []
+
+    def record(config, trials, rng):
+        seen.append(draw_trials(config, trials, rng)[0])
+        return draw_trials(config, trials, rng)
+
+    monkeypatch.setattr(module, "draw_trials", record)
+    for seed in 0, 1:
+        train(tiny(seed=seed, iterations=1))
+    first, test_of_first, second, test_of_second = seen
+    assert (test_of_first == test_of_second).all()
+    assert (first != second).any() and (first != test_of_first).any()
+
+
+def test_evaluation_in_parts_averages_over_all_trials(monkeypatch):
+    config = tiny(eval_trials=10)
+    network = build_network(config)
+    whole = evaluate(network, config)
+    x, label = draw_trials(config, 10, np.random.default_rng([module.EVAL_SEED, module.TEST]))
+    with torch.no_grad():
+        assert whole["accuracy"] == pytest.approx(tasks.match_accuracy(network(x).readout, label))
+    pattern = tiny("pattern", eval_trials=5)
+    monkeypatch.setattr(module, "EVAL_BATCH", 2)
+    parts = evaluate(build_network(pattern), pattern)
+    monkeypatch.setattr(module, "EVAL_BATCH", 5)
+    assert parts == pytest.approx(evaluate(build_network(pattern), pattern), rel=1e-4)
+
+
+def test_iterations_to():
+    assert iterations_to(0.95, [1.0] * 9) is None
+    assert iterations_to(0.95, [1.0] * 10) == 10
+    assert iterations_to(0.95, [0.4] * 7 + [1.0] * 20) == 17
+    assert iterations_to(0.95, [0.0] * 5 + [0.95] * 10 + [0.0] * 5) == 15
+    assert iterations_to(0.95, [0.9] * 50) is None
+
+
+@pytest.mark.parametrize("task", ["pattern", "match"])
+def test_divergence_is_reported(task, monkeypatch):
+    for iterations in 1, 20:  # found in training, or only by the test after the last step
+        with pytest.raises(TrainingFailed, match=r"iteration \d|after training"):
+            train(tiny(task, lr=1e37, iterations=iterations))
+    name = f"{task}_loss"
+    nan = torch.tensor(float("nan"))
+    monkeypatch.setattr(tasks, name, lambda *args: (nan, nan) if task == "pattern" else nan)
+    with pytest.raises(TrainingFailed, match="iteration 1: the loss is nan"):
+        train(tiny(task))
+
+
+def test_progress_shows_the_time_left(capsys):
+    train(tiny(), progress=True)
+    assert "3/3" in capsys.readouterr().err
+    train(tiny())
+    assert capsys.readouterr().err == ""
+
+
+def test_paper_values():
+    pattern, match = asdict(pattern_config()), asdict(match_config())
+    assert (pattern["lr"], pattern["batch"], pattern["noise_hz"], pattern["tau_s_sd_ms"]) == (1e-3, 1, 2, 5)
+    assert (match["lr"], match["batch"], match["dt_ms"], match["delay_ms"], match["a"]) == (5e-3, 32, 5, 800, 0.15)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(hiden=5), "unknown: hiden"),
+        (dict(task="pattern"), "unknown: task"),
+        (dict(variant="LIF"), "variant must be one of HomNeuLIF"),
+        (dict(hidden=0), "hidden must be a positive whole number"),
+        (dict(hidden=2.5), "hidden must be"),
+        (dict(batch=True), "batch must be"),
+        (dict(seed=-1), "seed must be"),
+        (dict(lr=0), "lr must be a positive number"),
+        (dict(lr=float("nan")), "lr must be"),
+        (dict(lr="fast"), "lr must be"),
+        (dict(frozen=1.5), "frozen must be a share"),
+        (dict(recurrent="yes"), "recurrent must be True or False"),
+        (dict(parameterization="rho"), "parameterization must be"),
+        (dict(tau_reset_ms=None), "tau_reset_ms must be given"),
+        (dict(tau_reset_ms=0), "tau_reset_ms must be a positive"),
+        (dict(variant="HetNeuLIF", groups=4), "groups must be None for HetNeuLIF"),
+        (dict(delay_ms=801), "801 ms is not a whole number of steps"),
+        (dict(dt_ms=3), "50 ms is not a whole number of steps"),
+    ],
+)
+def test_errors(changes, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        match_config(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_pattern_has_steps_of_1_ms():
+    with pytest.raises(ValueError, match="dt_ms must be 1"):
+        pattern_config(dt_ms=5)
