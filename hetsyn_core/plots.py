@@ -8,11 +8,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe-Ito hues, ordered from light to dark so that they also stand apart in grey.
+# Yellow, vermilion, blue, black: told apart by every kind of colour vision, and by lightness in grey.
 COLORS = {
-    "HomNeuLIF": "#E69F00",
-    "HomNeuALIF": "#56B4E9",
-    "HetNeuLIF": "#0072B2",
+    "HomNeuLIF": "#F0B429",
+    "HomNeuALIF": "#D55E00",
+    "HetNeuLIF": "#005A9C",
     "HetSynLIF": "#000000",
 }
 
@@ -41,8 +41,8 @@ def letter(ax: Axes, text: str) -> None:
     ax.annotate(text, (0, 1), (-22, 8), xycoords="axes fraction", textcoords="offset points", size=11, weight="bold")
 
 
-def save_figure(fig: Figure, name: str) -> Path:
-    """Write NAME.png (150 dpi) and NAME.svg into $HETSYN_FIGURES, or figures/ of the repository; return that folder.
+def save_figure(fig: Figure, name: str) -> None:
+    """Write NAME.png (150 dpi) and NAME.svg into $HETSYN_FIGURES, or figures/ of the repository.
 
     The files appear whole or not at all, and the same figure gives the same bytes.
     """
@@ -56,4 +56,3 @@ def save_figure(fig: Figure, name: str) -> Path:
                 temporary.replace(folder / f"{name}.{kind}")
             finally:
                 temporary.unlink(missing_ok=True)
-    return folder
