@@ -78,7 +78,8 @@ class Config:
         check(number(self.frozen) and 0 <= self.frozen <= 1, "frozen", "a share between 0 and 1")
         tau_reset = self.tau_reset_ms
         check(tau_reset is None or number(tau_reset) and tau_reset > 0, "tau_reset_ms", "a positive number or None")
-        check(tau_reset is not None or VARIANTS[self.variant].shared != "synapse", "tau_reset_ms", "given for HetSynLIF")
+        one_decay = VARIANTS[self.variant].shared != "synapse"  # a neuron has, for the reset to be tied to
+        check(tau_reset is not None or one_decay, "tau_reset_ms", "given for HetSynLIF")
         check(self.groups is None or whole(self.groups) and self.groups > 0, "groups", "a positive number or None")
         check(self.groups is None or self.variant == "HetSynLIF", "groups", f"None for {self.variant}")
         if self.task == "pattern":
@@ -295,4 +296,5 @@ def iterations_to(level: float, accuracy: list[float], window: int = WINDOW) -> 
 
 @torch.no_grad()
 def _decays(network: Network, when: str) -> dict[str, np.ndarray]:
-    return {f"{name}_{when}": layer.decay().numpy().copy() for name, layer in zip(("hidden", "readout"), network.layers)}
+    named = zip(("hidden", "readout"), network.layers)
+    return {f"{name}_{when}": layer.decay().numpy().copy() for name, layer in named}
