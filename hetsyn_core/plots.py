@@ -25,6 +25,7 @@ def style() -> None:
         "axes.labelsize": 8,
         "axes.titlesize": 8,
         "legend.fontsize": 7,
+        "legend.title_fontsize": 7,
         "legend.frameon": False,
         "xtick.labelsize": 7,
         "ytick.labelsize": 7,
