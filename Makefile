@@ -8,12 +8,6 @@ PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3 python
 READY := .venv/.installed
 VENV_PYTHON := .venv/bin/python
 
-# The stamp holds the folder it was made in: a moved or copied checkout has a .venv that still points
-# to the old place, so it is built again.
-ifneq "$(shell cat $(READY) 2>/dev/null)" "$(CURDIR)"
-$(READY): rebuild
-endif
-
 help:
 	@echo "make figures   execute every notebook, write figures/ (PROFILE=smoke|quick|paper, FRESH=1 recomputes)"
 	@echo "make test      run the tests and check the notebooks"
@@ -34,6 +28,12 @@ lab: $(READY)
 clean:
 	rm -rf .venv build
 
+# The stamp holds the folder it was made in: a moved or copied checkout has a .venv that still points
+# to the old place, so it is built again.
+ifneq "$(shell cat $(READY) 2>/dev/null)" "$(CURDIR)"
+$(READY): rebuild
+endif
+
 # The stamp comes last: an interrupted installation has none and is done again from an empty .venv.
 $(READY): pyproject.toml
 	@python=; found=; \
@@ -51,7 +51,7 @@ $(READY): pyproject.toml
 	  echo "Making .venv with $$python $$version"; \
 	  rm -f $@; $$python -m venv --clear .venv || exit 1; \
 	fi; \
-	echo "Installing the packages of pyproject.toml into .venv (a minute or more, about 1.5 GB)"; \
+	echo "Installing the packages of pyproject.toml into .venv (a minute or more, about 2 GB)"; \
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[test]' || exit 1; \
 	echo "$(CURDIR)" > $@
 

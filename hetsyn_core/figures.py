@@ -1,14 +1,48 @@
 """Execute every notebook and say what it made: `make figures`, or `python -m hetsyn_core.figures`."""
 
 import argparse
+import io
 import os
+import re
 import sys
+import threading
 import time
 from pathlib import Path
 
 import papermill
+from papermill.engines import NBClientEngine, papermill_engines
 
 ROOT = Path(__file__).resolve().parents[1]
+BAR = "{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}"
+
+
+class Live(NBClientEngine):
+    """papermill's own engine whose bar shows that a long cell is alive: the clock runs, and what the
+    notebook last wrote to stderr (its own progress bar, a message) stands behind it."""
+
+    @classmethod
+    def execute_managed_notebook(cls, notebook, kernel_name, **options):
+        bar, stop = notebook.pbar, threading.Event()
+
+        class Behind(io.TextIOBase):
+            def write(self, text):
+                lines = [line for line in text.replace("\r", "\n").splitlines() if line.strip()]
+                if lines:  # of a bar only the numbers, to leave room for the time left
+                    bar.set_postfix_str(re.sub(r"\|.*\|", "", lines[-1]).strip(), refresh=False)
+
+        def tick():
+            while not stop.wait(0.5):
+                bar.refresh()
+
+        if sys.stderr.isatty():  # a log file gets one line a cell
+            threading.Thread(target=tick, daemon=True).start()
+        try:
+            return super().execute_managed_notebook(notebook, kernel_name, **{**options, "stderr_file": Behind()})
+        finally:
+            stop.set()
+
+
+papermill_engines.register("live", Live)
 
 
 def execute(notebook, output, **parameters):
@@ -28,9 +62,11 @@ def execute(notebook, output, **parameters):
             notebook,
             partial,
             {name: value for name, value in parameters.items() if name in known},
+            engine_name="live",
             kernel_name="python3",
             cwd=notebook.parent,
-            progress_bar={"desc": notebook.stem, "unit": "cell"},
+            progress_bar={"desc": notebook.stem, "bar_format": BAR},
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its warnings are about its own ports
         )
     except papermill.PapermillExecutionError:
         partial.replace(failed)
@@ -87,7 +123,7 @@ def main(arguments=None):
     if not notebooks:
         print(f"no notebooks in {options.notebooks}", file=sys.stderr)
         return 1
-    figures = Path(os.environ.get("HETSYN_FIGURES", ROOT / "figures"))
+    figures = Path(os.environ.get("HETSYN_FIGURES") or ROOT / "figures")
     try:
         rows = make(notebooks, options.build, figures, profile=options.profile, fresh=options.fresh)
     except KeyboardInterrupt:
