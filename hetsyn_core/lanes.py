@@ -4,12 +4,15 @@ Numba turns plain loops into vector code by itself, but forgets registers from o
 vector as a value, a local variable is a register. LLVM splits it where the processor's are narrower.
 """
 
+import os
+
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16
+CHECKED = os.environ.get("NUMBA_BOUNDSCHECK") == "1"  # a vector access is checked like any other, when asked for
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
@@ -90,13 +93,23 @@ def add(typingctx, a, b):
     return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
 
 
+@njit
+def _check(array, index):
+    if index < 0 or index + LANES > array.size:
+        raise IndexError("sixteen lanes reach beyond the array")
+
+
 @njit(inline="always")
 def load(array, index):
     """Sixteen values of a contiguous float32 array from flat position ``index``."""
+    if CHECKED:
+        _check(array, index)
     return _load(array, index)
 
 
 @njit(inline="always")
 def store(array, index, value):
     """Write sixteen values at flat position ``index``."""
+    if CHECKED:
+        _check(array, index)
     _store(array, index, value)

@@ -4,6 +4,10 @@ Spikes must agree for gradients to be comparable; runs are short, so that they d
 in float32 the example is passed over, and the fixed cases below make sure that most are not.
 """
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -105,3 +109,27 @@ def test_empty_input_gives_empty_or_silent_output():
 def test_other_precision_gets_one_clear_error():
     with pytest.raises(ValueError, match="float32"):
         fused.synaptic_current(torch.zeros(1, 2, 4).double(), torch.zeros(3, 4).double(), torch.rand(3, 4).double())
+
+
+def test_no_kernel_reaches_beyond_its_arrays(tmp_path):
+    """The same comparisons with every access checked; compiled apart, since Numba's cache does not know the switch."""
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "every_setting or lanes"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_BOUNDSCHECK") != "1", reason="runs inside the test above")
+def test_checked_lanes_notice_one_value_too_many():
+    import numpy as np
+    from numba import njit
+
+    from hetsyn_core.lanes import load, store
+
+    @njit
+    def copy(a, index):
+        store(a, 0, load(a, index))
+
+    copy(np.zeros(17, np.float32), 1)
+    with pytest.raises(IndexError):
+        copy(np.zeros(17, np.float32), 2)
