@@ -1,8 +1,15 @@
 """The equations without a current per synapse and step: the functions of `reference`, by the loops in `kernels`.
 
-CPU and float32 only, one thread. Compiled by Numba on first use and kept on disk.
+CPU and float32 only. Compiled by Numba on first use and kept on disk.
 """
 
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +17,8 @@ from torch import Tensor
 from . import kernels
 from .checks import check_input, check_neurons, check_synapses
 from .surrogate import Surrogate, Triangular
+
+EMPTY = np.zeros(0, np.float32)
 
 
 def _check_fused(*tensors: Tensor) -> None:
@@ -38,25 +47,48 @@ def _pad(x: Tensor, neurons: int, time: int):
     """Zero steps at the end and silent neurons, to the sizes the kernels work with."""
     if x.shape[1:] == (time, neurons):
         return x.detach().contiguous().numpy()
-    return F.pad(x.detach(), (0, neurons - x.shape[2], 0, time - x.shape[1])).contiguous().numpy()
+    return F.pad(x.detach(), (0, neurons - x.shape[2], 0, time - x.shape[1])).numpy()
+
+
+def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
+    """kernel(first, last, *args) over all jobs, on torch's number of threads, which change no result."""
+    if not kernel.signatures:  # its first call in this process
+        slow = threading.Timer(2, print, ["compiling a kernel (once on this machine, some seconds)"], {"file": sys.stderr})
+        slow.daemon = True
+        slow.start()  # says nothing where Numba finds the kernel on disk
+        try:
+            kernel(0, 0, *args)
+        finally:
+            slow.cancel()
+    threads = min(torch.get_num_threads(), jobs)
+    if threads == 1:
+        return kernel(0, jobs, *args)
+    cuts = [jobs * k // threads for k in range(threads + 1)]
+    list(_threads(threads).map(lambda first, last: kernel(first, last, *args), cuts, cuts[1:]))
+
+
+_threads = cache(ThreadPoolExecutor)
 
 
 def _integrate(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
     batch, time, pre = x.shape
     post = weight.shape[0]
     out = torch.empty(batch, _up(time, 8), _up(post, 16))
-    kernels.integrate(_pad(x, pre, out.shape[1]), _pack(weight), _pack(decay), out.numpy())
+    args = _pad(x, pre, out.shape[1]), _pack(weight), _pack(decay), out.numpy()
+    _spread(kernels.integrate, batch * out.shape[2] // 16, *args)
     return out[:, :time, :post]
 
 
 def _gradients(x: Tensor, g: Tensor, weight: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
     """dL/dw and dL/dr of one decay per synapse, from dL/dV."""
     post, pre = weight.shape
-    time = _up(x.shape[1], 8)
-    padded = _pad(x, pre, time)
-    active = (torch.from_numpy(padded).view(x.shape[0], time // 8, 8, pre) != 0).any(2).numpy()
-    grad_w, grad_ur = torch.zeros(_up(post, 16) * pre), torch.zeros(_up(post, 16) * pre)
-    kernels.gradients(padded, active, _pad(g, _up(post, 16), time), _pack(decay), grad_w.numpy(), grad_ur.numpy())
+    time, row = _up(x.shape[1], 8), _up(post, 16)
+    inputs = _pad(x, pre, time)
+    active = np.empty((len(inputs), time // 8, pre), np.bool_)
+    kernels.activity(inputs, active)
+    grad_w, grad_ur = torch.zeros(row * pre), torch.zeros(row * pre)
+    args = inputs, active, _pad(g, row, time), _pack(decay), grad_w.numpy(), grad_ur.numpy()
+    _spread(kernels.gradients, row // 16, *args)
     return _unpack(grad_w, post, pre), _unpack(grad_ur, post, pre) * weight
 
 
@@ -79,27 +111,46 @@ class _SynapticCurrent(torch.autograd.Function):
         return grad_x, *_gradients(x, g, weight, decay)
 
 
-class _Scan(torch.autograd.Function):
-    """y[t] = r y[t-1] + x[t] with r per neuron."""
+class _SharedCurrent(torch.autograd.Function):
+    """One decay per neuron, r (post,): its synapses share a current."""
 
     @staticmethod
-    def forward(ctx, x, r):
-        ctx.save_for_backward(x, r)
-        out = torch.empty(x.shape)
-        kernels.scan(x.detach().contiguous().numpy(), r.detach().contiguous().numpy(), out.numpy())
+    def forward(ctx, x, weight, r):
+        ctx.save_for_backward(x, weight, r)
+        out = torch.empty(*x.shape[:2], len(weight))
+        row = _up(len(weight), 16)
+        w = F.pad(weight.detach().T, (0, row - len(weight))).contiguous().numpy()
+        args = x.detach().contiguous().numpy(), w, _pad_row(r, row), out.numpy()
+        _spread(kernels.shared_current, len(x), *args)
         return out
 
     @staticmethod
     def backward(ctx, g):
-        x, r = ctx.saved_tensors
-        a, b = _scan_back(g, r)
-        return a, (x * b).sum((0, 1))
+        x, weight, r = ctx.saved_tensors
+        grad_w, grad_r, a = _shared_gradients(x, 0, g, weight, r, ctx.needs_input_grad[2])
+        return a @ weight if ctx.needs_input_grad[0] else None, grad_w, grad_r
 
 
-def _scan_back(g: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = torch.empty(g.shape), torch.empty(g.shape)
-    kernels.scan_back(g.contiguous().numpy(), r.detach().contiguous().numpy(), a.numpy(), b.numpy())
-    return a, b
+def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor, learn_r: bool):
+    """dL/dw, dL/dr and a of one decay per neuron, where x[t - lag] enters at step t."""
+    batch, time, post = g.shape
+    row = _up(post, 16)
+    a, b = torch.zeros(batch, time, row), torch.zeros(batch, time, row) if learn_r else torch.zeros(0, 0, 0)
+    args = g.contiguous().numpy(), _pad_row(r, row), a.numpy(), b.numpy()
+    _spread(kernels.scan_back, batch, *args)
+
+    def event_sums(a: Tensor) -> Tensor:
+        sums = torch.zeros(x.shape[2], row)
+        args = x.detach().contiguous().numpy(), lag, a.numpy(), sums.numpy()
+        _spread(kernels.event_sums, row // 16, *args)
+        return sums[:, :post].T
+
+    grad_r = (event_sums(b) * weight).sum(1) if learn_r else None
+    return event_sums(a), grad_r, a[:, :, :post]
+
+
+def _pad_row(values: Tensor, row: int):
+    return F.pad(values.detach(), (0, row - len(values))).contiguous().numpy()
 
 
 def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
@@ -115,23 +166,22 @@ def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
         return x.new_zeros(x.shape[0], x.shape[1], weight.shape[0]) + 0 * (x.sum() + weight.sum() + decay.sum())
     if decay.shape == weight.shape and decay.shape[1] != 1:
         return _SynapticCurrent.apply(x, weight, decay)
-    # Synapses of a neuron that share a decay share a current: sum first, then one state per neuron.
-    return _Scan.apply(x @ weight.T, decay.expand(weight.shape[0], 1)[:, 0])
+    return _SharedCurrent.apply(x, weight, decay.expand(weight.shape[0], 1)[:, 0])
 
 
 class _Spiking(torch.autograd.Function):
     @staticmethod
     def forward(ctx, current, weight, decay, kappa, threshold, adaptation, surrogate):
+        ctx.set_materialize_grads(False)
         batch, time, post = current.shape
         row = _up(post, 16)
         kind = 0 if weight is None else 2 if decay.shape == (post, post) and post > 1 else 1
-        w = _pack(weight) if kind else torch.zeros(0).numpy()
-        r = _decays(decay, kind, row)
         V, Z = torch.empty(batch, time, post), torch.empty(batch, time, post)
-        kernels.spike_forward(
-            current.detach().contiguous().numpy(), kind, w, r, F.pad(kappa.detach(), (0, row - post)).numpy(),
-            *_constants(threshold, adaptation), V.numpy(), Z.numpy(),
+        args = (
+            current.detach().contiguous().numpy(), kind, _pack(weight) if kind else EMPTY, _decays(decay, kind, row),
+            _pad_row(kappa, row), *_constants(threshold, adaptation), V.numpy(), Z.numpy(),
         )
+        _spread(kernels.spike_forward, batch, *args)
         ctx.save_for_backward(weight, decay, kappa, V, Z)
         ctx.rest = kind, threshold, adaptation, surrogate
         return V, Z
@@ -140,41 +190,43 @@ class _Spiking(torch.autograd.Function):
     def backward(ctx, grad_V, grad_Z):
         weight, decay, kappa, V, Z = ctx.saved_tensors
         kind, threshold, adaptation, surrogate = ctx.rest
+        learn_w, learn_r, learn_kappa = ctx.needs_input_grad[1:4]
         batch, time, post = V.shape
         row = _up(post, 16)
-        # The kernel takes neurons after a spike two at a time, hence an even number of rows.
-        w = _pack(weight.T, _up(post, 2)) if kind else torch.zeros(0).numpy()
+        w = _pack(weight.T, _up(post, 2)) if kind else EMPTY
         r = _pack(decay.T, _up(post, 2)) if kind == 2 else _decays(decay, kind, row)
         slope = surrogate.derivative(V - threshold, threshold)
-        g, grad_kappa = torch.empty(batch, time, post), torch.zeros(row)
-        kernels.spike_backward(
-            *(x.detach().contiguous().numpy() for x in (grad_V, grad_Z, Z, slope)), kind, w, r,
-            F.pad(kappa.detach(), (0, row - post)).numpy(), *_constants(threshold, adaptation),
-            g.numpy(), grad_kappa.numpy(),
+        g, grad_kappa = torch.empty(batch, time, post), torch.zeros(batch, row)
+        args = (
+            EMPTY[:, None, None] if grad_V is None else grad_V.contiguous().numpy(),
+            (torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()).numpy(),
+            Z.numpy(), slope.detach().contiguous().numpy(), kind, w, r, _pad_row(kappa, row),
+            *_constants(threshold, adaptation), learn_kappa, g.numpy(), grad_kappa.numpy(),
         )
+        _spread(kernels.spike_backward, _up(batch, 4) // 4, *args)
         grad_w = grad_r = None
-        if kind:
-            before = F.pad(Z, (0, 0, 1, 0))[:, :-1]  # x_k[t] = z_k[t-1]
+        if learn_w or learn_r:
             if kind == 2:
+                before = torch.zeros(batch, _up(time, 8), post)  # x_k[t] = z_k[t-1]
+                before[:, 1:time] = Z[:, :-1]
                 grad_w, grad_r = _gradients(before, g, weight, decay)
             else:
-                a, b = _scan_back(g, decay.expand(post, 1)[:, 0])
-                grad_w = a.reshape(-1, post).T @ before.reshape(-1, post)
-                grad_r = ((before @ weight.T) * b).sum((0, 1)).view(post, 1).sum_to_size(decay.shape)
-        return g, grad_w, grad_r, grad_kappa[:post], None, None, None
+                grad_w, grad_r, _ = _shared_gradients(Z, 1, g, weight, decay.expand(post, 1)[:, 0], learn_r)
+                if learn_r:
+                    grad_r = grad_r.view(post, 1).sum_to_size(decay.shape)
+        return g, grad_w, grad_r, grad_kappa.sum(0)[:post] if learn_kappa else None, None, None, None
 
 
 def _decays(decay, kind: int, row: int):
     if kind == 0:
-        return torch.zeros(0).numpy()
+        return EMPTY
     if kind == 2:
         return _pack(decay)
-    return F.pad(decay.detach().expand(row if decay.ndim == 0 else len(decay), 1)[:, 0], (0, 0 if decay.ndim == 0 else row - len(decay))).contiguous().numpy()
+    return _pad_row(decay.expand(row if decay.ndim == 0 else len(decay), 1)[:, 0], row)
 
 
 def _constants(threshold, adaptation):
-    rho_a, a = adaptation or (0.0, 0.0)
-    return (torch.tensor([threshold, rho_a, a], dtype=torch.float32).numpy())
+    return np.array([threshold, *(adaptation or (0, 0))], np.float32)
 
 
 def spiking(

@@ -1,4 +1,4 @@
-"""The four loops behind `fused`.
+"""The loops behind `fused`.
 
 Eq. 8 for one synapse is u[t] = r u[t-1] + x[t], V[t] += w u[t]. Sixteen postsynaptic neurons are handled side by
 side and eight steps at a time: u, r, w sit in registers while V[t..t+7] are summed over the inputs, so no
@@ -8,8 +8,10 @@ Backwards, with g[t] = dL/dV[t], each synapse runs one scan from the last step t
 where only steps with input contribute. The gradient of the input, sum_j w a, is eq. 8 itself, run backwards in
 time through the transposed synapses, so `integrate` serves both. Recurrent currents are decayed eight steps ahead,
 and each spike adds its own current to what is left of the block: again the same sum.
+Where a neuron's synapses share a decay, all this takes one state per neuron.
 Weights and decays are packed as (post / 16, pre, 16). `integrate` and `gradients` take times that are a multiple of
 8 and neurons after that are one of 16; the spiking kernels pad what they carry, not the tensors they read.
+``first`` and ``last`` are the jobs (trials, unless said otherwise) of one thread; jobs share no sum.
 """
 
 import numpy as np
@@ -17,63 +19,73 @@ from numba import njit
 
 from .lanes import add, fma, load, mul, splat, store
 
-BLOCK = 8
 ZERO = np.float32(0)
 
 
 @njit(cache=True, nogil=True)
-def integrate(x, w, r, out):
-    """out[b, t, j] = sum_i w_ji u_ji[t], u[t] = r u[t-1] + x[t] (eq. 8)."""
+def integrate(first, last, x, w, r, out):
+    """out[b, t, j] = sum_i w_ji u_ji[t], u[t] = r u[t-1] + x[t] (eq. 8); a job is a trial and 16 neurons."""
     batch, time, pre = x.shape
     row = out.shape[2]
     flat = out.reshape(-1)
     u = np.empty(pre * 16, np.float32)
-    for b in range(batch):
-        for p in range(0, row, 16):
-            u[:] = 0
-            for t in range(0, time, 8):
-                v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = splat(ZERO)
-                for i in range(pre):
-                    s = p * pre + i * 16
-                    I, decay, weight = load(u, i * 16), load(r, s), load(w, s)
-                    I = fma(decay, I, splat(x[b, t, i]))
-                    v0 = fma(weight, I, v0)
-                    I = fma(decay, I, splat(x[b, t + 1, i]))
-                    v1 = fma(weight, I, v1)
-                    I = fma(decay, I, splat(x[b, t + 2, i]))
-                    v2 = fma(weight, I, v2)
-                    I = fma(decay, I, splat(x[b, t + 3, i]))
-                    v3 = fma(weight, I, v3)
-                    I = fma(decay, I, splat(x[b, t + 4, i]))
-                    v4 = fma(weight, I, v4)
-                    I = fma(decay, I, splat(x[b, t + 5, i]))
-                    v5 = fma(weight, I, v5)
-                    I = fma(decay, I, splat(x[b, t + 6, i]))
-                    v6 = fma(weight, I, v6)
-                    I = fma(decay, I, splat(x[b, t + 7, i]))
-                    v7 = fma(weight, I, v7)
-                    store(u, i * 16, I)
-                o = (b * time + t) * row + p
-                store(flat, o, v0)
-                store(flat, o + row, v1)
-                store(flat, o + 2 * row, v2)
-                store(flat, o + 3 * row, v3)
-                store(flat, o + 4 * row, v4)
-                store(flat, o + 5 * row, v5)
-                store(flat, o + 6 * row, v6)
-                store(flat, o + 7 * row, v7)
+    for job in range(first, last):
+        b, p = job // (row // 16), job % (row // 16) * 16
+        u[:] = 0
+        for t in range(0, time, 8):
+            v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = splat(ZERO)
+            for i in range(pre):
+                s = p * pre + i * 16
+                I, decay, weight = load(u, i * 16), load(r, s), load(w, s)
+                I = fma(decay, I, splat(x[b, t, i]))
+                v0 = fma(weight, I, v0)
+                I = fma(decay, I, splat(x[b, t + 1, i]))
+                v1 = fma(weight, I, v1)
+                I = fma(decay, I, splat(x[b, t + 2, i]))
+                v2 = fma(weight, I, v2)
+                I = fma(decay, I, splat(x[b, t + 3, i]))
+                v3 = fma(weight, I, v3)
+                I = fma(decay, I, splat(x[b, t + 4, i]))
+                v4 = fma(weight, I, v4)
+                I = fma(decay, I, splat(x[b, t + 5, i]))
+                v5 = fma(weight, I, v5)
+                I = fma(decay, I, splat(x[b, t + 6, i]))
+                v6 = fma(weight, I, v6)
+                I = fma(decay, I, splat(x[b, t + 7, i]))
+                v7 = fma(weight, I, v7)
+                store(u, i * 16, I)
+            o = (b * time + t) * row + p
+            store(flat, o, v0)
+            store(flat, o + row, v1)
+            store(flat, o + 2 * row, v2)
+            store(flat, o + 3 * row, v3)
+            store(flat, o + 4 * row, v4)
+            store(flat, o + 5 * row, v5)
+            store(flat, o + 6 * row, v6)
+            store(flat, o + 7 * row, v7)
 
 
 @njit(cache=True, nogil=True)
-def gradients(x, active, g, r, grad_w, grad_ur):
-    """grad_w = sum x a and grad_ur = sum x b; ``active[b, block, i]`` says whether input i is not silent there."""
+def activity(x, active):
+    """active[b, block, i]: whether input i is not silent in the eight steps of the block."""
+    batch, time, pre = x.shape
+    active[:] = False
+    for b in range(batch):
+        for t in range(time):
+            for i in range(pre):
+                active[b, t // 8, i] |= x[b, t, i] != 0
+
+
+@njit(cache=True, nogil=True)
+def gradients(first, last, x, active, g, r, grad_w, grad_ur):
+    """grad_w = sum x a and grad_ur = sum x b; a job is 16 neurons and all trials."""
     batch, time, pre = x.shape
     row = g.shape[2]
     flat = g.reshape(-1)
     states_a = np.empty(pre * 16, np.float32)
     states_b = np.empty(pre * 16, np.float32)
     for b in range(batch):
-        for p in range(0, row, 16):
+        for p in range(16 * first, 16 * last, 16):
             states_a[:] = 0
             states_b[:] = 0
             for t in range(time - 8, -1, -8):
@@ -119,29 +131,56 @@ def gradients(x, active, g, r, grad_w, grad_ur):
 
 
 @njit(cache=True, nogil=True)
-def scan(x, r, out):
-    """out[t] = r out[t-1] + x[t]: one state per neuron, for decays that a neuron's synapses share."""
-    batch, time, neurons = x.shape
-    for b in range(batch):
-        for j in range(neurons):
-            out[b, 0, j] = x[b, 0, j]
-        for t in range(1, time):
+def shared_current(first, last, x, w, r, out):
+    """`integrate` where a neuron's synapses share a decay: sum what arrives, then one state a neuron. w is (pre, row)."""
+    time, pre = x.shape[1:]
+    row, neurons = w.shape[1], out.shape[2]
+    weights = w.reshape(-1)
+    u = np.empty(row, np.float32)
+    for b in range(first, last):
+        u[:] = 0
+        for t in range(time):
+            for j in range(row):
+                u[j] *= r[j]
+            for i in range(pre):
+                if x[b, t, i] != 0:
+                    for p in range(0, row, 16):
+                        store(u, p, fma(splat(x[b, t, i]), load(weights, i * row + p), load(u, p)))
             for j in range(neurons):
-                out[b, t, j] = r[j] * out[b, t - 1, j] + x[b, t, j]
+                out[b, t, j] = u[j]
 
 
 @njit(cache=True, nogil=True)
-def scan_back(g, r, a, b_out):
-    """The a and b of `gradients` with one state per neuron."""
-    batch, time, neurons = g.shape
-    for b in range(batch):
+def scan_back(first, last, g, r, a, b_out):
+    """The a and b of `gradients` with one state per neuron; no b where b_out is empty."""
+    time, neurons = g.shape[1:]
+    for b in range(first, last):
         for j in range(neurons):
             a[b, time - 1, j] = g[b, time - 1, j]
-            b_out[b, time - 1, j] = 0
         for t in range(time - 2, -1, -1):
             for j in range(neurons):
                 a[b, t, j] = r[j] * a[b, t + 1, j] + g[b, t, j]
-                b_out[b, t, j] = r[j] * b_out[b, t + 1, j] + a[b, t + 1, j]
+        if b_out.size:
+            for t in range(time - 2, -1, -1):
+                for j in range(neurons):
+                    b_out[b, t, j] = r[j] * b_out[b, t + 1, j] + a[b, t + 1, j]
+
+
+@njit(cache=True, nogil=True)
+def event_sums(first, last, x, lag, a, sums):
+    """sums[i, j] = sum of x[b, t - lag, i] a[b, t, j], over events alone; a job is 16 neurons j."""
+    batch, time, pre = x.shape
+    row = a.shape[2]
+    flat_a, flat = a.reshape(-1), sums.reshape(-1)
+    for b in range(batch):
+        for t in range(lag, time):
+            o = (b * time + t) * row
+            for i in range(pre):
+                event = x[b, t - lag, i]
+                if event != 0:
+                    for p in range(16 * first, 16 * last, 16):
+                        s = i * row + p
+                        store(flat, s, fma(splat(event), load(flat_a, o + p), load(flat, s)))
 
 
 @njit(cache=True, nogil=True)
@@ -180,15 +219,15 @@ def decay_ahead(I, r, ahead, pre, row):
 
 
 @njit(cache=True, nogil=True)
-def spike_forward(current, kind, w, r, kappa, theta, rho_a, a, V, Z):
+def spike_forward(first, last, current, kind, w, r, kappa, theta, rho_a, a, V, Z):
     """Eqs. 4, 5, 9. ``kind``: 0 no recurrent synapses, 1 one decay per neuron, 2 one per synapse (packed)."""
-    batch, time, neurons = current.shape
+    time, neurons = current.shape[1:]
     row = kappa.size
     pre = w.size // row
     I = np.zeros(w.size if kind == 2 else row, np.float32)
     ahead = np.zeros(8 * row, np.float32)
     J, A, z = np.zeros(row, np.float32), np.zeros(row, np.float32), np.zeros(row, np.float32)
-    for b in range(batch):
+    for b in range(first, last):
         I[:] = 0
         J[:] = 0
         A[:] = 0
@@ -226,48 +265,117 @@ def spike_forward(current, kind, w, r, kappa, theta, rho_a, a, V, Z):
 
 
 @njit(cache=True, nogil=True)
-def spike_backward(grad_V, grad_Z, Z, slope, kind, w, r, kappa, theta, rho_a, a, g, grad_kappa):
-    """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way)."""
+def back_one(now, r, w, state, back, row, post):
+    """What step t + 1 sends back through the recurrent synapses to the neurons before them, one trial."""
+    for p in range(0, row, 16):
+        even = odd = splat(ZERO)
+        for j in range(0, post, 2):
+            s = (p * post) + j * 16
+            S = fma(load(r, s), load(state, s), splat(now[j]))
+            store(state, s, S)
+            even = fma(load(w, s), S, even)
+            S = fma(load(r, s + 16), load(state, s + 16), splat(now[j + 1]))
+            store(state, s + 16, S)
+            odd = fma(load(w, s + 16), S, odd)
+        store(back, p, add(even, odd))
+
+
+@njit(cache=True, nogil=True)
+def back_four(now, r, w, state, back, row, post):
+    """The same for four trials, which share what is read of r and w."""
+    for p in range(0, row, 16):
+        v0 = v1 = v2 = v3 = splat(ZERO)
+        for j in range(post):
+            s = p * post + j * 16
+            decay, weight = load(r, s), load(w, s)
+            S = fma(decay, load(state, s), splat(now[j]))
+            store(state, s, S)
+            v0 = fma(weight, S, v0)
+            s += w.size
+            S = fma(decay, load(state, s), splat(now[row + j]))
+            store(state, s, S)
+            v1 = fma(weight, S, v1)
+            s += w.size
+            S = fma(decay, load(state, s), splat(now[2 * row + j]))
+            store(state, s, S)
+            v2 = fma(weight, S, v2)
+            s += w.size
+            S = fma(decay, load(state, s), splat(now[3 * row + j]))
+            store(state, s, S)
+            v3 = fma(weight, S, v3)
+        store(back, p, v0)
+        store(back, row + p, v1)
+        store(back, 2 * row + p, v2)
+        store(back, 3 * row + p, v3)
+
+
+@njit(cache=True, nogil=True)
+def back_shared(now, r, w, state, back, row, post):
+    """The same where a neuron's synapses share a decay: one state per neuron, four trials side by side."""
+    for m in range(4):
+        for j in range(row):
+            state[m * row + j] = r[j] * state[m * row + j] + now[m * row + j]
+    for p in range(0, row, 16):
+        v0 = v1 = v2 = v3 = splat(ZERO)
+        for j in range(post):
+            weight = load(w, p * post + j * 16)
+            v0 = fma(weight, splat(state[j]), v0)
+            v1 = fma(weight, splat(state[row + j]), v1)
+            v2 = fma(weight, splat(state[2 * row + j]), v2)
+            v3 = fma(weight, splat(state[3 * row + j]), v3)
+        store(back, p, v0)
+        store(back, row + p, v1)
+        store(back, 2 * row + p, v2)
+        store(back, 3 * row + p, v3)
+
+
+@njit(cache=True, nogil=True)
+def spike_backward(
+    first, last, grad_V, grad_Z, Z, slope, kind, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa
+):
+    """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
+
+    grad_V may be empty, which stands for zero. A job is four trials, side by side.
+    """
     batch, time, neurons = g.shape
     row = kappa.size
     post = w.size // row
-    state = np.zeros(w.size if kind == 2 else row, np.float32)
-    reset, beta, adapt = np.zeros(row, np.float32), np.zeros(row, np.float32), np.zeros(row, np.float32)
-    back, now = np.zeros(row, np.float32), np.zeros(row, np.float32)
-    for b in range(batch):
+    size = w.size if kind == 2 else row
+    state = np.empty(4 * size, np.float32)
+    reset, beta, adapt = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
+    back, now = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
+    b = 4 * first
+    while b < min(4 * last, batch):
+        trials = 4 if batch - b >= 4 else 1
         state[:] = 0
         reset[:] = 0
         beta[:] = 0
         adapt[:] = 0
         back[:] = 0
+        now[:] = 0
         for t in range(time - 1, -1, -1):
-            for j in range(neurons):
-                dz = grad_Z[b, t, j] + theta * reset[j] + a * adapt[j] + back[j]
-                now[j] = grad_V[b, t, j] + dz * slope[b, t, j]
-                g[b, t, j] = now[j]
-                beta[j] = kappa[j] * beta[j] + reset[j]
-                reset[j] = kappa[j] * reset[j] - now[j]
-                adapt[j] = rho_a * adapt[j] - now[j]
-            if t > 0:
+            for m in range(trials):
+                c = m * row
                 for j in range(neurons):
-                    grad_kappa[j] += theta * Z[b, t - 1, j] * beta[j]
-            if kind == 2:
-                for p in range(0, row, 16):
-                    even = odd = splat(ZERO)
-                    for j in range(0, post, 2):
-                        s = p * post + j * 16
-                        S = fma(load(r, s), load(state, s), splat(now[j]))
-                        store(state, s, S)
-                        even = fma(load(w, s), S, even)
-                        S = fma(load(r, s + 16), load(state, s + 16), splat(now[j + 1]))
-                        store(state, s + 16, S)
-                        odd = fma(load(w, s + 16), S, odd)
-                    store(back, p, add(even, odd))
+                    dz = grad_Z[b + m, t, j] + theta * reset[c + j] + a * adapt[c + j] + back[c + j]
+                    now[c + j] = dz * slope[b + m, t, j]
+                if grad_V.size:
+                    for j in range(neurons):
+                        now[c + j] += grad_V[b + m, t, j]
+                for j in range(neurons):
+                    g[b + m, t, j] = now[c + j]
+                if learn_kappa and t > 0:
+                    for j in range(neurons):
+                        beta[c + j] = kappa[j] * beta[c + j] + reset[c + j]
+                        grad_kappa[b + m, j] += theta * Z[b + m, t - 1, j] * beta[c + j]
+                for j in range(neurons):
+                    reset[c + j] = kappa[j] * reset[c + j] - now[c + j]
+                for j in range(neurons):
+                    adapt[c + j] = rho_a * adapt[c + j] - now[c + j]
+            if kind == 2 and trials == 4:
+                back_four(now, r, w, state, back, row, post)
+            elif kind == 2:
+                back_one(now, r, w, state, back, row, post)
             elif kind == 1:
-                for j in range(row):
-                    state[j] = r[j] * state[j] + now[j]
-                for p in range(0, row, 16):
-                    sum_ = splat(ZERO)
-                    for j in range(post):
-                        sum_ = fma(load(w, p * post + j * 16), splat(state[j]), sum_)
-                    store(back, p, sum_)
+                back_shared(now, r, w, state, back, row, post)
+        b += trials

@@ -98,6 +98,39 @@ def test_any_size_agrees_with_the_reference(batch, time, pre, post, kind, recurr
     assume(compare(batch, time, pre, post, kind, recurrent, False, True, Triangular(), density, seed, ends))
 
 
+@pytest.mark.parametrize("kind, recurrent", [("neuron", True), ("synapse", True), ("synapse", False)])
+def test_threads_change_no_bit(kind, recurrent):
+    torch.manual_seed(3)
+    x = (torch.rand(7, 30, 20) < 0.2).float()
+    shape = {"neuron": [(40, 1)] * 2, "synapse": [(40, 20), (40, 40)]}[kind]
+    parts = dict(w=torch.randn(40, 20), r=torch.rand(shape[0]), v=torch.randn(40, 40) / 6, s=torch.rand(shape[1]))
+    args = torch.float32, x, parts | dict(kappa=torch.rand(40)), recurrent, True, None, Triangular()
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in 1, 3:
+            torch.set_num_threads(threads)
+            found.append(run(fused, *args))
+    finally:
+        torch.set_num_threads(before)
+    (V, z, grads, _), (V3, z3, grads3, _) = found
+    assert z.any() and torch.equal(V, V3) and torch.equal(z, z3)
+    if kind == "neuron":  # a matrix product of torch, whose sums depend on the threads
+        assert torch.allclose(grads.pop("x"), grads3.pop("x"), rtol=1e-4, atol=1e-6)
+    assert [k for k in grads if not torch.equal(grads[k], grads3[k])] == []
+
+
+def test_compiling_is_announced(tmp_path):
+    code = "import torch; from hetsyn_core import fused; fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9))"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stderr
+        for _ in range(2)
+    )
+    assert first.startswith("compiling a kernel") or not first  # under two seconds there is nothing to say
+    assert second == ""
+
+
 def test_empty_input_gives_empty_or_silent_output():
     w, r = torch.randn(3, 4), torch.rand(3, 4)
     assert fused.synaptic_current(torch.zeros(0, 5, 4), w, r).shape == (0, 5, 3)
