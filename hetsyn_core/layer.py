@@ -70,7 +70,7 @@ class Layer(nn.Module):
         tau_reset_ms: tau_J of the reset current in ms; None ties it to the neuron's decay (shared = "neuron" or "all").
         adaptation: (tau_a in ms, strength a) of HomNeuALIF.
         frozen: share of decays that keep their initial value, chosen at random.
-        parameterization: what the optimiser sees: the "decay" itself (paper), "tau" or "log_tau".
+        parameterization: what the optimiser sees: the "decay" itself (paper), "tau" in seconds, or "log_tau".
         generator: source of all random draws.
 
     Raises:
@@ -134,7 +134,7 @@ class Layer(nn.Module):
             raise ValueError(f"time constants must be positive, but tau_s_ms is {tau_s_ms}")
         # The normal distribution reaches below zero; no synapse can be faster than one step.
         tau = (mean + sd * normal(*shape)).clamp(min=dt_ms)
-        value = {"decay": lambda: decay_from_tau(tau, dt_ms), "tau": lambda: tau, "log_tau": tau.log}
+        value = {"decay": lambda: decay_from_tau(tau, dt_ms), "tau": lambda: tau / 1000, "log_tau": tau.log}
         self.decay_parameter = nn.Parameter(value[parameterization](), requires_grad=trainable)
         if frozen:
             order = torch.randperm(tau.numel(), generator=generator)
@@ -151,7 +151,7 @@ class Layer(nn.Module):
         if self.frozen is not None:  # holds whatever the optimiser does, weight decay included
             value = torch.where(self.frozen, self.initial, value)
         if self.parameterization == "tau":
-            value = torch.exp(-self.dt_ms / value)
+            value = torch.exp(-self.dt_ms / (1000 * value))
         elif self.parameterization == "log_tau":
             value = torch.exp(-self.dt_ms * torch.exp(-value))
         return value[self.group] if isinstance(self.shared, int) else value
@@ -171,7 +171,7 @@ class Layer(nn.Module):
         if self.parameterization == "decay":
             self.decay_parameter.clamp_(0, 1)
         elif self.parameterization == "tau":
-            self.decay_parameter.clamp_(min=1e-3 * self.dt_ms)
+            self.decay_parameter.clamp_(min=1e-6 * self.dt_ms)
 
     @torch.no_grad()
     def tau_s_ms(self) -> Tensor:

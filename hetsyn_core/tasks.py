@@ -131,7 +131,12 @@ def pattern_loss(readout: Tensor, target: Tensor, spikes: Tensor) -> tuple[Tenso
 
 
 def match_trials(
-    batch: int, rng: Generator, delay_ms: float = 800, dt_ms: float = 5, added_noise_hz: float = 0
+    batch: int,
+    rng: Generator,
+    delay_ms: float = 800,
+    dt_ms: float = 5,
+    added_noise_hz: float = 0,
+    noise_on: str = "all",
 ) -> tuple[Tensor, Tensor, np.ndarray]:
     """Trials of two cues, left or right, with a delay between them; do they match? (Fig. 3 A)
 
@@ -140,7 +145,8 @@ def match_trials(
 
     Args:
         batch: number of trials.
-        added_noise_hz: noise on all 30 channels (Fig. A3), joined with the rest by OR.
+        added_noise_hz: further noise (Fig. A3), joined with the rest by OR.
+        noise_on: the channels that get it: "all" (the paper leaves this open), or only those of the "cues".
 
     Returns:
         input, float32 (batch, steps, 30) of zeros and ones; label, int64 (batch,), 1 = match; cues, int64
@@ -155,15 +161,15 @@ def match_trials(
     steps = before + cue + delay + cue
     cues = rng.integers(0, 2, size=(batch, 2))
 
-    rate = np.zeros((batch, steps, 3, GROUP), dtype=np.float32)
-    rate[:, :, 2] = NOISE_HZ
+    x = np.zeros((batch, steps, 3, GROUP), dtype=bool)
+    x[:, :, 2] = poisson((batch, steps, GROUP), NOISE_HZ, dt_ms, rng)
     trial = np.arange(batch)
     for k, start in enumerate((before, before + cue + delay)):
-        rate[trial, start : start + cue, cues[:, k]] = CUE_HZ
-    shape = batch, steps, MATCH_CHANNELS
-    x = poisson(shape, rate.reshape(shape), dt_ms, rng)
+        x[trial, start : start + cue, cues[:, k]] = poisson((batch, cue, GROUP), CUE_HZ, dt_ms, rng)
+    x = x.reshape(batch, steps, MATCH_CHANNELS)
     if added_noise_hz:
-        x |= poisson(shape, added_noise_hz, dt_ms, rng)
+        noisy = slice(MATCH_CHANNELS if noise_on == "all" else 2 * GROUP)
+        x[:, :, noisy] |= poisson(x[:, :, noisy].shape, added_noise_hz, dt_ms, rng)
     label = (cues[:, 0] == cues[:, 1]).astype(np.int64)
     return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(label), cues
 

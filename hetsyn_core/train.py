@@ -7,9 +7,12 @@
 import platform
 import time
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 
+import numba
 import numpy as np
 import torch
+from llvmlite.binding import get_host_cpu_name
 from torch import Tensor
 from tqdm import tqdm
 
@@ -44,7 +47,7 @@ class Config:
     tau_reset_ms: float | None  # tau_J; None ties it to the neuron's decay
     tau_a_ms: float  # adaptation, HomNeuALIF alone
     a: float
-    noise_hz: float  # pattern: background on all channels; match: noise added on all channels
+    noise_hz: float  # pattern: background on all channels; match: noise added to what is there
     eval_trials: int  # fresh trials after training
     variant: str = "HetSynLIF"
     recurrent: bool = False
@@ -53,8 +56,9 @@ class Config:
     decay_lr_scale: float = 1.0  # learning rate of the decays / that of the weights
     n_targets: int = 1  # pattern alone
     delay_ms: float = 800.0  # match alone
+    noise_on: str = "all"  # match alone: the channels with added noise, "all" or those of the "cues"
     frozen: float = 0.0  # share of decays that keep their initial value
-    parameterization: str = "decay"  # what the optimiser sees: "decay", "tau" or "log_tau"
+    parameterization: str = "decay"  # what the optimiser sees: "decay", "tau" (in seconds) or "log_tau"
     groups: int | None = None  # HetSynLIF alone: synapses of each layer share this many decays
     detail: bool = False  # keep decays, the trained network and one example trial in the record
 
@@ -66,6 +70,7 @@ class Config:
         check(self.task in ("pattern", "match"), "task", "'pattern' or 'match'")
         check(self.variant in VARIANTS, "variant", f"one of {', '.join(VARIANTS)}")
         check(self.parameterization in ("decay", "tau", "log_tau"), "parameterization", "'decay', 'tau' or 'log_tau'")
+        check(self.noise_on in ("all", "cues"), "noise_on", "'all' or 'cues'")
         for field in "recurrent", "detail":
             check(isinstance(getattr(self, field), bool), field, "True or False")
         for field in "iterations", "batch", "hidden", "n_targets", "eval_trials":
@@ -152,10 +157,15 @@ def build_network(config: Config) -> Network:
 def draw_trials(config: Config, trials: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Inputs (trials, steps, channels) and what is wanted: targets (2000, n_targets), or labels (trials,)."""
     if config.task == "match":
-        return tasks.match_trials(trials, rng, config.delay_ms, config.dt_ms, config.noise_hz)[:2]
-    segment, targets = tasks.pattern_template([config.seed, TEMPLATE], config.n_targets)
+        return tasks.match_trials(trials, rng, config.delay_ms, config.dt_ms, config.noise_hz, config.noise_on)[:2]
+    segment, targets = _template(config.seed, config.n_targets)
     inputs = [tasks.pattern_input(segment, config.noise_hz, rng) for _ in range(trials)]
     return torch.cat(inputs), torch.from_numpy(targets)
+
+
+@lru_cache(8)
+def _template(seed: int, n_targets: int) -> tuple[np.ndarray, np.ndarray]:
+    return tasks.pattern_template([seed, TEMPLATE], n_targets)
 
 
 def train(config: Config, progress: bool = False) -> dict:
@@ -167,7 +177,7 @@ def train(config: Config, progress: bool = False) -> dict:
         progress: show a bar with the time left.
 
     Returns:
-        "config": the config as a dict; "seed"; "seconds"; "versions".
+        "config": the config as a dict; "seconds"; "versions"; "machine", its class.
         "metrics": see `evaluate`, and of training: for pattern "training_mse", the mean over the last 10 iterations;
             for match "training_accuracy", likewise, and "iterations_to_95", after which the mean accuracy of the
             last 10 batches was first 0.95 or more (None: never).
@@ -232,8 +242,11 @@ def train(config: Config, progress: bool = False) -> dict:
         record["state"] = {name: value.numpy().copy() for name, value in network.state_dict().items()}
         record["example"] = example(network, config)
     record["seconds"] = time.perf_counter() - start
-    record["versions"] = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
-    record["seed"] = config.seed
+    record["versions"] = {
+        "python": platform.python_version(),
+        **{package.__name__: package.__version__ for package in (np, numba, torch)},
+    }
+    record["machine"] = f"{platform.system()} {platform.machine()} {get_host_cpu_name()}"
     return record
 
 
@@ -270,16 +283,19 @@ def evaluate(network: Network, config: Config) -> dict[str, float]:
 
 @torch.no_grad()
 def example(network: Network, config: Config) -> dict[str, np.ndarray]:
-    """The first test trial: "input" and "spikes" (steps, neuron) boolean, "potential" and "readout" float32, "wanted".
+    """The first test trial: "input" and "spikes" (steps, neuron) boolean, "readout" float32, "wanted", "potential".
 
-    "wanted" is the target (2000, n_targets), or the label ().
+    "wanted" is the target (2000, n_targets), or the label (). "potential" (steps,) is that of the most active
+    "neuron" ().
     """
     x, wanted = draw_trials(config, 1, np.random.default_rng([EVAL_SEED, TEST]))
     traces = network(x)
+    neuron = traces.spikes[0][0].sum(0).argmax()
     return {
         "input": x[0].numpy().astype(bool),
         "spikes": traces.spikes[0][0].numpy().astype(bool),
-        "potential": traces.potential[0][0].numpy(),
+        "neuron": neuron.numpy(),
+        "potential": traces.potential[0][0, :, neuron].numpy(),
         "readout": traces.readout[0].numpy(),
         "wanted": (wanted[0] if config.task == "match" else wanted).numpy(),
     }

@@ -110,6 +110,12 @@ def test_added_noise_is_on_all_channels_and_takes_no_spike_away():
     assert (x.sum((0, 1)) > plain.sum((0, 1))).all()
 
 
+def test_added_noise_on_the_cue_channels_leaves_the_others_alone():
+    plain, x = (tasks.match_trials(100, rng(7), added_noise_hz=hz, noise_on="cues")[0] for hz in (0, 20))
+    assert (x[:, :, 20:] == plain[:, :, 20:]).all() and (x[:, :, :20] >= plain[:, :, :20]).all()
+    assert (x != plain).any()
+
+
 def test_trials_come_from_the_generator_alone():
     assert (tasks.match_trials(8, rng(3))[0] == tasks.match_trials(8, rng(3))[0]).all()
     assert (tasks.match_trials(8, rng(3))[0] != tasks.match_trials(8, rng(4))[0]).any()
