@@ -1,6 +1,6 @@
 # GNU make 3.81 or newer, Linux and macOS. `make` alone lists the commands.
 
-PROFILE ?= quick
+PROFILE ?= paper
 FRESH ?= 0
 # Which Python builds .venv; `make PYTHON=/path/to/python3.12 ...` names one.
 PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3 python
@@ -9,8 +9,9 @@ READY := .venv/.installed
 VENV_PYTHON := .venv/bin/python
 
 help:
-	@echo "make figures   execute every notebook, write figures/ (PROFILE=smoke|quick|paper, FRESH=1 recomputes)"
+	@echo "make figures   draw figures/ from the records (PROFILE=quick|smoke: smaller runs, FRESH=1: compute again)"
 	@echo "make test      run the tests and check the notebooks"
+	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
 	@echo "make clean     remove .venv and build/"
 
@@ -21,6 +22,10 @@ figures: $(READY)
 # the notebooks on profile smoke and away from figures/ and data/.
 test: $(READY)
 	@$(VENV_PYTHON) -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+records: $(READY)
+	@$(VENV_PYTHON) -m hetsyn_core.experiments
+	@$(VENV_PYTHON) -m hetsyn_core.claims
 
 lab: $(READY)
 	@HETSYN_PROFILE=$(PROFILE) $(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
@@ -55,4 +60,4 @@ $(READY): pyproject.toml
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[test]' || exit 1; \
 	echo "$(CURDIR)" > $@
 
-.PHONY: help figures test lab clean rebuild
+.PHONY: help figures test records lab clean rebuild

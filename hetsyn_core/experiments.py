@@ -76,12 +76,13 @@ def learning_rates(profile: str) -> list[Config]:
 
 
 def three_targets(profile: str) -> list[Config]:
-    """A2: one F-HetSynLIF network with three targets after 10, 100 and 1000 iterations."""
+    """A2: F-HetSynLIF with three targets after 10, 100 and 1000 iterations; the first run keeps its details."""
     snapshots = (1, 3, 5) if profile == "smoke" else SNAPSHOTS
     return [
         config
         for iterations in snapshots
-        for config in _pattern(profile, range(1), iterations, n_targets=3, detail=True)
+        for seeds, detail in _first_apart(scale(profile)[0], True)
+        for config in _pattern(profile, seeds, iterations, n_targets=3, detail=detail)
     ]
 
 
@@ -91,7 +92,7 @@ def hidden_sizes(profile: str) -> list[Config]:
         config
         for variant, recurrent in MODELS
         for hidden in HIDDEN
-        for seeds, detail in _first_apart(scale(profile, 50)[0], variant == "HetSynLIF" and hidden == 100)
+        for seeds, detail in _first_apart(scale(profile, 10)[0], variant == "HetSynLIF" and hidden == 100)
         for config in _match(
             profile, seeds, scale(profile)[1], variant=variant, recurrent=recurrent, hidden=hidden, detail=detail
         )

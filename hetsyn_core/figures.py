@@ -113,7 +113,7 @@ def table(rows):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="hetsyn_core.figures", description=__doc__.split(":")[0])
-    parser.add_argument("--profile", choices=("smoke", "quick", "paper"), default="quick")
+    parser.add_argument("--profile", choices=("smoke", "quick", "paper"), default="paper")
     parser.add_argument("--fresh", action="store_true", help="compute again what is on record")
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="where executed notebooks go")

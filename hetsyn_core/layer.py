@@ -28,7 +28,22 @@ def decay_from_tau(tau_ms: Tensor | float, dt_ms: float) -> Tensor:
 
 def tau_from_decay(decay: Tensor, dt_ms: float) -> Tensor:
     """Time constant -dt / ln(decay) in ms. A decay of 1 is tau = inf, a decay of 0 is tau = 0."""
-    return -dt_ms / torch.log(decay)
+    return dt_ms / torch.log(decay).abs()
+
+
+def parameter_from_tau(tau_ms: Tensor, dt_ms: float, parameterization: str) -> Tensor:
+    """What the optimiser sees of a time constant: the "decay" itself (paper), "tau" in seconds, or "log_tau" (ms).
+
+    Raises:
+        ValueError: another parameterization.
+    """
+    if parameterization == "decay":
+        return decay_from_tau(tau_ms, dt_ms)
+    if parameterization == "tau":
+        return tau_ms / 1000
+    if parameterization == "log_tau":
+        return torch.log(tau_ms)
+    raise ValueError(f"parameterization must be 'decay', 'tau' or 'log_tau', not {parameterization!r}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ class Layer(nn.Module):
         tau_reset_ms: tau_J of the reset current in ms; None ties it to the neuron's decay (shared = "neuron" or "all").
         adaptation: (tau_a in ms, strength a) of HomNeuALIF.
         frozen: share of decays that keep their initial value, chosen at random.
-        parameterization: what the optimiser sees: the "decay" itself (paper), "tau" in seconds, or "log_tau".
+        parameterization: what the optimiser sees, see `parameter_from_tau`.
         generator: source of all random draws.
 
     Raises:
@@ -107,8 +122,6 @@ class Layer(nn.Module):
             shape = {"all": (), "neuron": (n_post, 1), "synapse": (n_post, n_all)}[shared]
         else:
             raise ValueError(f"shared must be 'all', 'neuron', 'synapse' or a number of groups, not {shared!r}")
-        if parameterization not in ("decay", "tau", "log_tau"):
-            raise ValueError(f"parameterization must be 'decay', 'tau' or 'log_tau', not {parameterization!r}")
         if tau_reset_ms is None and shared not in ("all", "neuron"):
             raise ValueError("a reset tied to the neuron's decay needs shared = 'all' or 'neuron'")
         if not 0 <= frozen <= 1:
@@ -134,8 +147,7 @@ class Layer(nn.Module):
             raise ValueError(f"time constants must be positive, but tau_s_ms is {tau_s_ms}")
         # The normal distribution reaches below zero; no synapse can be faster than one step.
         tau = (mean + sd * normal(*shape)).clamp(min=dt_ms)
-        value = {"decay": lambda: decay_from_tau(tau, dt_ms), "tau": lambda: tau / 1000, "log_tau": tau.log}
-        self.decay_parameter = nn.Parameter(value[parameterization](), requires_grad=trainable)
+        self.decay_parameter = nn.Parameter(parameter_from_tau(tau, dt_ms, parameterization), requires_grad=trainable)
         if frozen:
             order = torch.randperm(tau.numel(), generator=generator)
             mask = torch.zeros(tau.numel(), dtype=torch.bool)

@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 # Yellow, vermilion, blue, black: told apart by every kind of colour vision, and by lightness in grey.
 COLORS = {
@@ -15,6 +18,9 @@ COLORS = {
     "HetNeuLIF": "#005A9C",
     "HetSynLIF": "#000000",
 }
+
+MARKERS = {"HomNeuLIF": "o", "HomNeuALIF": "s", "HetNeuLIF": "^", "HetSynLIF": "D"}
+_BY_VARIANT = dict(hue_order=list(COLORS), palette=COLORS, estimator="median", legend=False)
 
 
 def style() -> None:
@@ -40,6 +46,43 @@ def style() -> None:
 def letter(ax: Axes, text: str) -> None:
     """Put the bold letter of a panel above the upper left corner of its axes."""
     ax.annotate(text, (0, 1), (-22, 8), xycoords="axes fraction", textcoords="offset points", size=11, weight="bold")
+
+
+def curves(ax: Axes, data: pd.DataFrame, **labels) -> None:
+    """Learning curves of `results.curves`: median over runs, band from the first to the third quartile."""
+    sns.lineplot(data, x="iteration", y="value", hue="variant", ax=ax, errorbar=("pi", 50), **_BY_VARIANT)
+    ax.set(**labels)
+
+
+def levels(ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "median", errorbar=("pi", 50), **labels) -> None:
+    """A metric against a setting with few values: median over runs, bars from the first to the third quartile."""
+    sns.lineplot(
+        data, x=x, y=y, hue="variant", style="variant", ax=ax, errorbar=errorbar, err_style="bars",
+        **_BY_VARIANT | {"estimator": estimator}, style_order=list(COLORS), markers=MARKERS, dashes=False, markersize=5,
+    )  # fmt: skip
+    ax.set(**{"xticks": sorted(data[x].unique())} | labels)
+
+
+def boxes(ax: Axes, data: pd.DataFrame, x: str, y: str, **labels) -> None:
+    """A box per variant (quartiles; whiskers to the furthest run), every run a dot."""
+    options = dict(x=x, y=y, hue="variant", hue_order=list(COLORS), palette=COLORS, legend=False, ax=ax)
+    sns.boxplot(data, **options, whis=(0, 100), fill=False, linewidth=1, gap=0.2)
+    sns.stripplot(data, **options, dodge=True, size=2, alpha=0.6)
+    ax.set(**labels)
+
+
+def raster(ax: Axes, spikes: np.ndarray, dt_ms: float = 1.0, **labels) -> None:
+    """Spikes, boolean (steps, neuron), as ticks over time in ms."""
+    step, neuron = np.nonzero(spikes)
+    ax.plot(step * dt_ms, neuron, "|", color="black", markersize=1.5, markeredgewidth=0.6)
+    ax.set(ylim=(-1, spikes.shape[1]), **labels)
+
+
+def legend(ax: Axes, markers: bool = False, **options) -> None:
+    """The variants and their colours."""
+    marker = MARKERS if markers else dict.fromkeys(COLORS)
+    lines = [Line2D([], [], color=c, marker=marker[v], markersize=4, label=v) for v, c in COLORS.items()]
+    ax.legend(handles=lines, **options)
 
 
 def save_figure(fig: Figure, name: str) -> None:

@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 
 import torch
@@ -39,39 +41,54 @@ def run(
     with tqdm(total=len(missing), desc=what, unit="run", smoothing=0.05, disable=not missing) as bar:
         while missing:
             before = len(missing)
-            pool = executor or _executor(before)
             try:
-                pending = {pool.submit(_train, config): config for config in missing}
-                for future in as_completed(pending):
-                    record, config = future.result(), pending[future]
-                    records.save(record)
-                    for k in missing.pop(config):
-                        found[k] = record
-                    bar.update()
-            except BrokenExecutor:  # a worker was ended from outside; what it had not finished is done again
+                with nullcontext(executor) if executor else _executor(before) as pool:
+                    pending = {pool.submit(_train, config): config for config in missing}
+                    for future in as_completed(pending):
+                        # A future kept would keep its result on a cluster, to be computed again if lost there.
+                        record, config = future.result(), pending.pop(future)
+                        records.save(record)
+                        for k in missing.pop(config):
+                            found[k] = record
+                        bar.update()
+            # A worker was ended from outside, or the cluster's scheduler; what is not finished is done again.
+            except (BrokenExecutor, CancelledError):
                 if len(missing) == before:
                     raise RuntimeError("worker processes end before they finish a run; is memory short?") from None
-            finally:
-                if executor is None:
-                    pool.shutdown(wait=not missing, cancel_futures=True)
     return found
 
 
-def _executor(runs: int) -> Executor:
+@contextmanager
+def _executor(runs: int) -> Iterator[Executor]:
     if address := os.environ.get("HETSYN_SCHEDULER"):
         try:
             from distributed import Client
         except ImportError:
             raise RuntimeError("HETSYN_SCHEDULER needs Dask: .venv/bin/pip install -e '.[cluster]'") from None
-        return Client(address).get_executor()
+        with Client(address) as client:  # closing it takes back what is not done
+            yield client.get_executor()
+        return
     # Let glibc keep what a step frees: fetching fresh pages for the next costs more than the kernels do.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
     # A fresh interpreter for each worker: forking a process with threads (a notebook's) can hang.
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches the workers too; they end without a word.
-    stop_silently = signal.signal, (signal.SIGINT, signal.SIG_DFL)
-    return ProcessPoolExecutor(min(os.cpu_count() or 1, runs), context, *stop_silently)
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, runs), context, _start_worker)
+    try:
+        yield pool
+        pool.shutdown()
+    finally:  # stopped half-way: wait for nothing
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the workers too; they end without a word
+
+    def end_with_the_sweep():  # ended by force, it cannot tell its workers, and they would wait for work for ever
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_the_sweep, daemon=True).start()
 
 
 def _train(config: Config) -> dict:

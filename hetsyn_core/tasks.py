@@ -70,6 +70,14 @@ def pattern_template(
     return segment, (targets / np.abs(targets).max(0)).astype(np.float32)
 
 
+def silent_steps() -> np.ndarray:
+    """Boolean (2000,): where the segment is silent, in the two gaps of 250 ms."""
+    silent = np.ones(PATTERN_STEPS, dtype=bool)
+    for start in SEGMENT_STARTS:
+        silent[start : start + SEGMENT_STEPS] = False
+    return silent
+
+
 def pattern_input(segment: np.ndarray, noise_hz: float, rng: Generator) -> Tensor:
     """Input of one trial: the segment at 0, 750 and 1500 ms, OR fresh noise on all channels for 2000 ms.
 

@@ -270,13 +270,10 @@ def evaluate(network: Network, config: Config) -> dict[str, float]:
             sums["accuracy"] = tasks.match_accuracy(traces.readout, wanted) * trials
         else:
             outputs, target = traces.readout.numpy(), wanted.numpy()
-            gaps = np.ones(tasks.PATTERN_STEPS, bool)
-            for begin in tasks.SEGMENT_STARTS:
-                gaps[begin : begin + tasks.SEGMENT_STEPS] = False
             sums["mse"] = float(np.square(outputs - target).mean((1, 2)).sum())
             sums["d21"] = sum(tasks.normalised_distance(y, target, 2, 1) for y in outputs)
             sums["d32"] = sum(tasks.normalised_distance(y, target, 3, 2) for y in outputs)
-            sums["silent_rms"] = float(np.sqrt(np.square(outputs[:, gaps]).mean((1, 2))).sum())
+            sums["silent_rms"] = float(np.sqrt(np.square(outputs[:, tasks.silent_steps()]).mean((1, 2))).sum())
         parts.append(sums)
     return {name: sum(part[name] for part in parts) / config.eval_trials for name in parts[0]}
 

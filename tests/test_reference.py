@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hetsyn_core import reference
-from hetsyn_core.layer import VARIANTS, Layer, Network, decay_from_tau, parameter_count
+from hetsyn_core.layer import VARIANTS, Layer, Network, decay_from_tau, parameter_count, tau_from_decay
 
 RNG = np.random.default_rng(0)
 T, M, N = 80, 7, 5
@@ -125,6 +125,13 @@ def test_frozen_decays_stay_and_groups_share():
     assert int((layer.decay() == before).sum()) == round(0.6 * N * (M + N))
     grouped = Layer(M, N, shared=3)
     assert grouped.decay().shape == (N, M) and len(grouped.decay().unique()) == 3
+
+
+def test_time_constants_and_decays_are_inverse_at_the_ends_too():
+    tau = torch.tensor([0.0, 5.0, 700.0, torch.inf])
+    decay = decay_from_tau(tau, 5.0)
+    assert decay[0] == 0 and decay[3] == 1
+    assert torch.allclose(tau_from_decay(decay, 5.0), tau, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

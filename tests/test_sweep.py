@@ -1,10 +1,30 @@
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
+import psutil
 import pytest
+from distributed import LocalCluster
 
 from hetsyn_core import records, sweep
 from hetsyn_core.train import match_config, train
+
+# A sweep as a program of its own, to be ended by force. Two workers on any machine; slow disk, so that many an end
+# falls between the writing of a record and its renaming.
+PROGRAM = """
+import os, sys, time
+os.cpu_count = lambda: 2
+fsync = os.fsync
+os.fsync = lambda file: (time.sleep(0.2), fsync(file))
+from hetsyn_core import sweep
+from hetsyn_core.train import match_config
+sweep.run([match_config(hidden=4, iterations=150, batch=2, eval_trials=2, seed=seed) for seed in range(16)])
+"""
 
 
 def small(**changes):
@@ -14,6 +34,29 @@ def small(**changes):
 @pytest.fixture(autouse=True)
 def own_records(tmp_path, monkeypatch):
     monkeypatch.setenv("HETSYN_RECORDS", str(tmp_path))
+    monkeypatch.delenv("HETSYN_SCHEDULER", raising=False)
+
+
+def kept(folder):
+    """Content of each finished record, by its file's name."""
+    return {path.name: path.read_bytes() for path in folder.glob("runs/*.run")}
+
+
+def wait(ready, seconds=300):
+    """Until ready() is true; the limit only keeps a broken test from hanging."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "what the test waits for does not come"
+        time.sleep(0.01)
+
+
+def same_results(found, expected):
+    return all(
+        a["config"] == b["config"]
+        and a["metrics"] == b["metrics"]
+        and all(np.array_equal(a["curves"][name], curve) for name, curve in b["curves"].items())
+        for a, b in zip(found, expected, strict=True)
+    )
 
 
 def test_side_by_side_gives_the_same_records_in_order():
@@ -40,3 +83,112 @@ def test_a_failed_run_is_recorded_with_its_reason():
     (record,) = sweep.run([small(lr=1e30)])
     assert "iteration" in record["failed"]
     assert records.load([small(lr=1e30)])[0]["failed"] == record["failed"]
+
+
+def start_program():
+    return subprocess.Popen([sys.executable, "-c", PROGRAM], stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def test_ending_the_sweep_at_five_random_moments_loses_nothing(tmp_path):
+    configs = [small(iterations=150, seed=seed) for seed in range(16)]
+    rng = np.random.default_rng(5)
+    finished = {}
+    for runs in sorted(rng.choice(12, 5, replace=False)):
+        process = start_program()
+        try:
+            wait(lambda: len(kept(tmp_path)) >= runs)
+            time.sleep(rng.uniform(0, 0.4))
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the sweep ended by itself before its time"
+        now = kept(tmp_path)
+        assert finished.items() <= now.items()  # and none was trained again: its "seconds" would differ
+        finished = now
+
+    # A finished record that is cut off, and what an end in the middle of a write leaves of one that is missing.
+    cut = tmp_path / "runs" / min(finished)
+    cut.write_bytes(finished.pop(cut.name)[:-100])
+    absent = next(name for c in configs if (name := f"{records.key(c)}.run") not in {cut.name, *finished})
+    (tmp_path / "runs" / f".{absent}.1").write_bytes(b"half")
+
+    with pytest.warns(UserWarning, match=cut.name):
+        found = sweep.run(configs)
+    assert finished.items() <= kept(tmp_path).items() and len(kept(tmp_path)) == 16
+    with ThreadPoolExecutor(2) as pool:
+        assert same_results(found, sweep.run(configs, fresh=True, executor=pool))
+
+
+def test_workers_end_with_a_sweep_that_is_ended_by_force(tmp_path):
+    process = start_program()
+    wait(lambda: kept(tmp_path))
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    try:
+        wait(lambda: not any(map(runs, workers)), seconds=60)
+    finally:
+        for worker in filter(runs, workers):
+            worker.kill()
+
+
+def runs(process):
+    # An ended process whose new parent does not ask for its status stays as a zombie.
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_runs_of_an_ended_worker_are_done_by_a_new_pool(tmp_path, monkeypatch):
+    configs = [small(iterations=150, seed=seed) for seed in range(6)]
+    pools = []
+    make_pool = lambda *args: pools.append(ProcessPoolExecutor(*args)) or pools[-1]
+    monkeypatch.setattr(sweep, "ProcessPoolExecutor", make_pool)
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(sweep.run, configs)
+        wait(lambda: kept(tmp_path))
+        finished = kept(tmp_path)
+        multiprocessing.active_children()[0].kill()
+    assert len(pools) == 2
+    assert finished.items() <= kept(tmp_path).items()
+    with ThreadPoolExecutor(2) as pool:
+        assert same_results(found.result(), sweep.run(configs, fresh=True, executor=pool))
+
+
+def end_own_process(config):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_always_end_are_an_error(monkeypatch):
+    monkeypatch.setattr(sweep, "_train", end_own_process)
+    with pytest.raises(RuntimeError, match="^worker processes end before they finish a run.*$"):
+        sweep.run([small(seed=seed) for seed in range(3)])
+
+
+def test_a_cluster_does_what_an_ended_worker_has_not_finished(tmp_path, monkeypatch):
+    configs = [small(iterations=150, seed=seed) for seed in range(12)]
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads=1", "--host=127.0.0.1"]
+    with ThreadPoolExecutor(1) as thread, LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0") as cluster:
+        address = cluster.scheduler_address
+        monkeypatch.setenv("HETSYN_SCHEDULER", address)
+        workers = [subprocess.Popen([*command, address], stderr=subprocess.DEVNULL) for _ in range(2)]
+        try:
+            found = thread.submit(sweep.run, configs)
+            wait(lambda: len(kept(tmp_path)) >= 3)
+            wait(lambda: 0 < len(cluster.scheduler.tasks) <= 9, seconds=60)  # what is on record has left the cluster
+            finished = kept(tmp_path)
+            workers[0].kill()
+            found = found.result(300)
+            assert workers[1].poll() is None and len(cluster.scheduler.workers) == 1
+            wait(lambda: set(cluster.scheduler.clients) <= {"fire-and-forget"})  # the sweep has taken its leave
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+    assert finished.items() <= kept(tmp_path).items() and len(kept(tmp_path)) == 12
+    monkeypatch.delenv("HETSYN_SCHEDULER")
+    assert same_results(found, sweep.run(configs, fresh=True))
+
+
+def test_a_cluster_without_dask_is_one_clear_error(monkeypatch):
+    monkeypatch.setenv("HETSYN_SCHEDULER", "tcp://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RuntimeError, match="^HETSYN_SCHEDULER needs Dask: .*$"):
+        sweep.run([small()])
