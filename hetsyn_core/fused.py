@@ -43,11 +43,8 @@ def _unpack(flat: Tensor, post: int, pre: int) -> Tensor:
     return flat.view(-1, pre, 16).transpose(1, 2).reshape(-1, pre)[:post]
 
 
-def _pad(x: Tensor, neurons: int, time: int):
-    """Zero steps at the end and silent neurons, to the sizes the kernels work with."""
-    if x.shape[1:] == (time, neurons):
-        return x.detach().contiguous().numpy()
-    return F.pad(x.detach(), (0, neurons - x.shape[2], 0, time - x.shape[1])).numpy()
+def _numpy(x: Tensor):
+    return x.detach().contiguous().numpy()
 
 
 def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
@@ -70,25 +67,25 @@ def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
 _threads = cache(ThreadPoolExecutor)
 
 
-def _integrate(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
+def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False) -> Tensor:
     batch, time, pre = x.shape
     post = weight.shape[0]
-    out = torch.empty(batch, _up(time, 8), _up(post, 16))
-    args = _pad(x, pre, out.shape[1]), _pack(weight), _pack(decay), out.numpy()
-    _spread(kernels.integrate, batch * out.shape[2] // 16, *args)
-    return out[:, :time, :post]
+    out = torch.empty(batch, time, post)
+    args = _numpy(x), _pack(weight), _pack(decay), backwards, out.numpy()
+    _spread(kernels.integrate, batch * _up(post, 16) // 16, *args)
+    return out
 
 
-def _gradients(x: Tensor, g: Tensor, weight: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
-    """dL/dw and dL/dr of one decay per synapse, from dL/dV."""
+def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dw and dL/dr of one decay per synapse, from dL/dV, where x[t - lag] enters at step t."""
     post, pre = weight.shape
-    time, row = _up(x.shape[1], 8), _up(post, 16)
-    inputs = _pad(x, pre, time)
-    active = np.empty((len(inputs), time // 8, pre), np.bool_)
-    kernels.activity(inputs, active)
-    grad_w, grad_ur = torch.zeros(row * pre), torch.zeros(row * pre)
-    args = inputs, active, _pad(g, row, time), _pack(decay), grad_w.numpy(), grad_ur.numpy()
-    _spread(kernels.gradients, row // 16, *args)
+    batch, time = x.shape[:2]
+    active = np.empty((batch, _up(time, 8) // 8, pre), np.bool_)
+    inputs = _numpy(x)
+    kernels.activity(inputs, lag, active)
+    grad_w, grad_ur = torch.zeros(_up(post, 16) * pre), torch.zeros(_up(post, 16) * pre)
+    args = inputs, lag, active, _numpy(g), _pack(decay), grad_w.numpy(), grad_ur.numpy()
+    _spread(kernels.gradients, _up(post, 16) // 16, *args)
     return _unpack(grad_w, post, pre), _unpack(grad_ur, post, pre) * weight
 
 
@@ -105,10 +102,10 @@ class _SynapticCurrent(torch.autograd.Function):
         x, weight, decay = ctx.saved_tensors
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = _integrate(g.flip(1), weight.T, decay.T).flip(1)
+            grad_x = _integrate(g, weight.T, decay.T, backwards=True)
         if not any(ctx.needs_input_grad[1:]):
             return grad_x, None, None
-        return grad_x, *_gradients(x, g, weight, decay)
+        return grad_x, *_gradients(x, 0, g, weight, decay)
 
 
 class _SharedCurrent(torch.autograd.Function):
@@ -120,7 +117,7 @@ class _SharedCurrent(torch.autograd.Function):
         out = torch.empty(*x.shape[:2], len(weight))
         row = _up(len(weight), 16)
         w = F.pad(weight.detach().T, (0, row - len(weight))).contiguous().numpy()
-        args = x.detach().contiguous().numpy(), w, _pad_row(r, row), out.numpy()
+        args = _numpy(x), w, _pad_row(r, row), out.numpy()
         _spread(kernels.shared_current, len(x), *args)
         return out
 
@@ -136,12 +133,12 @@ def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor,
     batch, time, post = g.shape
     row = _up(post, 16)
     a, b = torch.zeros(batch, time, row), torch.zeros(batch, time, row) if learn_r else torch.zeros(0, 0, 0)
-    args = g.contiguous().numpy(), _pad_row(r, row), a.numpy(), b.numpy()
+    args = _numpy(g), _pad_row(r, row), a.numpy(), b.numpy()
     _spread(kernels.scan_back, batch, *args)
 
     def event_sums(a: Tensor) -> Tensor:
         sums = torch.zeros(x.shape[2], row)
-        args = x.detach().contiguous().numpy(), lag, a.numpy(), sums.numpy()
+        args = _numpy(x), lag, a.numpy(), sums.numpy()
         _spread(kernels.event_sums, row // 16, *args)
         return sums[:, :post].T
 
@@ -178,7 +175,7 @@ class _Spiking(torch.autograd.Function):
         kind = 0 if weight is None else 2 if decay.shape == (post, post) and post > 1 else 1
         V, Z = torch.empty(batch, time, post), torch.empty(batch, time, post)
         args = (
-            current.detach().contiguous().numpy(), kind, _pack(weight) if kind else EMPTY, _decays(decay, kind, row),
+            _numpy(current), kind, _pack(weight) if kind else EMPTY, _decays(decay, kind, row),
             _pad_row(kappa, row), *_constants(threshold, adaptation), V.numpy(), Z.numpy(),
         )
         _spread(kernels.spike_forward, batch, *args)
@@ -195,21 +192,22 @@ class _Spiking(torch.autograd.Function):
         row = _up(post, 16)
         w = _pack(weight.T, _up(post, 2)) if kind else EMPTY
         r = _pack(decay.T, _up(post, 2)) if kind == 2 else _decays(decay, kind, row)
-        slope = surrogate.derivative(V - threshold, threshold)
+        if isinstance(surrogate, Triangular):  # cheap enough to be had without passes over memory of its own
+            slope, gamma, width = V, surrogate.gamma, surrogate.zeta * threshold
+        else:
+            slope, gamma, width = surrogate.derivative(V - threshold, threshold), 1.0, 0.0
         g, grad_kappa = torch.empty(batch, time, post), torch.zeros(batch, row)
         args = (
-            EMPTY[:, None, None] if grad_V is None else grad_V.contiguous().numpy(),
+            EMPTY[:, None, None] if grad_V is None else _numpy(grad_V),
             (torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()).numpy(),
-            Z.numpy(), slope.detach().contiguous().numpy(), kind, w, r, _pad_row(kappa, row),
+            Z.numpy(), _numpy(slope), np.float32(gamma), np.float32(width), kind, w, r, _pad_row(kappa, row),
             *_constants(threshold, adaptation), learn_kappa, g.numpy(), grad_kappa.numpy(),
         )
         _spread(kernels.spike_backward, _up(batch, 4) // 4, *args)
         grad_w = grad_r = None
         if learn_w or learn_r:
             if kind == 2:
-                before = torch.zeros(batch, _up(time, 8), post)  # x_k[t] = z_k[t-1]
-                before[:, 1:time] = Z[:, :-1]
-                grad_w, grad_r = _gradients(before, g, weight, decay)
+                grad_w, grad_r = _gradients(Z, 1, g, weight, decay)  # x_k[t] = z_k[t-1]
             else:
                 grad_w, grad_r, _ = _shared_gradients(Z, 1, g, weight, decay.expand(post, 1)[:, 0], learn_r)
                 if learn_r:

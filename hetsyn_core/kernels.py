@@ -9,8 +9,8 @@ where only steps with input contribute. The gradient of the input, sum_j w a, is
 time through the transposed synapses, so `integrate` serves both. Recurrent currents are decayed eight steps ahead,
 and each spike adds its own current to what is left of the block: again the same sum.
 Where a neuron's synapses share a decay, all this takes one state per neuron.
-Weights and decays are packed as (post / 16, pre, 16). `integrate` and `gradients` take times that are a multiple of
-8 and neurons after that are one of 16; the spiking kernels pad what they carry, not the tensors they read.
+Weights and decays are packed as (post / 16, pre, 16). All other tensors come as they are; a kernel copies a trial
+at a time, with room for whole blocks of steps and neurons, which stays in the cache.
 ``first`` and ``last`` are the jobs (trials, unless said otherwise) of one thread; jobs share no sum.
 """
 
@@ -19,77 +19,110 @@ from numba import njit
 
 from .lanes import add, fma, load, mul, splat, store
 
-ZERO = np.float32(0)
+ZERO, ONE = np.float32(0), np.float32(1)
 
 
 @njit(cache=True, nogil=True)
-def integrate(first, last, x, w, r, out):
-    """out[b, t, j] = sum_i w_ji u_ji[t], u[t] = r u[t-1] + x[t] (eq. 8); a job is a trial and 16 neurons."""
-    batch, time, pre = x.shape
-    row = out.shape[2]
+def copy_trial(x, b, lag, backwards, copy):
+    """copy[t] = x[b, t - lag], or x[b, time - 1 - t]; zero where that is outside of the trial or of its neurons."""
+    time, pre = x.shape[1:]
+    copy[:] = 0
+    for t in range(lag, time):
+        source = time - 1 - t if backwards else t - lag
+        for i in range(pre):
+            copy[t, i] = x[b, source, i]
+
+
+@njit(inline="always")
+def store_eight(target, o, row, v0, v1, v2, v3, v4, v5, v6, v7):
+    """Sixteen neurons of eight steps into a flat array, ``row`` apart."""
+    store(target, o, v0)
+    store(target, o + row, v1)
+    store(target, o + 2 * row, v2)
+    store(target, o + 3 * row, v3)
+    store(target, o + 4 * row, v4)
+    store(target, o + 5 * row, v5)
+    store(target, o + 6 * row, v6)
+    store(target, o + 7 * row, v7)
+
+
+@njit(cache=True, nogil=True)
+def integrate(first, last, x, w, r, backwards, out):
+    """out[b, t, j] = sum_i w_ji u_ji[t], u[t] = r u[t-1] + x[t] (eq. 8), or with t running backwards.
+
+    A job is a trial and 16 neurons.
+    """
+    time, pre = x.shape[1:]
+    post = out.shape[2]
+    tiles = w.size // (16 * pre)
     flat = out.reshape(-1)
-    u = np.empty(pre * 16, np.float32)
+    trial = np.empty(((time + 7) // 8 * 8, pre), np.float32)
+    u, edge = np.empty(pre * 16, np.float32), np.empty(128, np.float32)
+    step = -1 if backwards else 1
     for job in range(first, last):
-        b, p = job // (row // 16), job % (row // 16) * 16
+        b, p = job // tiles, job % tiles * 16
+        if job == first or p == 0:
+            copy_trial(x, b, 0, backwards, trial)
         u[:] = 0
         for t in range(0, time, 8):
             v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = splat(ZERO)
             for i in range(pre):
                 s = p * pre + i * 16
                 I, decay, weight = load(u, i * 16), load(r, s), load(w, s)
-                I = fma(decay, I, splat(x[b, t, i]))
+                I = fma(decay, I, splat(trial[t, i]))
                 v0 = fma(weight, I, v0)
-                I = fma(decay, I, splat(x[b, t + 1, i]))
+                I = fma(decay, I, splat(trial[t + 1, i]))
                 v1 = fma(weight, I, v1)
-                I = fma(decay, I, splat(x[b, t + 2, i]))
+                I = fma(decay, I, splat(trial[t + 2, i]))
                 v2 = fma(weight, I, v2)
-                I = fma(decay, I, splat(x[b, t + 3, i]))
+                I = fma(decay, I, splat(trial[t + 3, i]))
                 v3 = fma(weight, I, v3)
-                I = fma(decay, I, splat(x[b, t + 4, i]))
+                I = fma(decay, I, splat(trial[t + 4, i]))
                 v4 = fma(weight, I, v4)
-                I = fma(decay, I, splat(x[b, t + 5, i]))
+                I = fma(decay, I, splat(trial[t + 5, i]))
                 v5 = fma(weight, I, v5)
-                I = fma(decay, I, splat(x[b, t + 6, i]))
+                I = fma(decay, I, splat(trial[t + 6, i]))
                 v6 = fma(weight, I, v6)
-                I = fma(decay, I, splat(x[b, t + 7, i]))
+                I = fma(decay, I, splat(trial[t + 7, i]))
                 v7 = fma(weight, I, v7)
                 store(u, i * 16, I)
-            o = (b * time + t) * row + p
-            store(flat, o, v0)
-            store(flat, o + row, v1)
-            store(flat, o + 2 * row, v2)
-            store(flat, o + 3 * row, v3)
-            store(flat, o + 4 * row, v4)
-            store(flat, o + 5 * row, v5)
-            store(flat, o + 6 * row, v6)
-            store(flat, o + 7 * row, v7)
+            start = time - 1 - t if backwards else t
+            if t + 8 <= time and p + 16 <= post:
+                store_eight(flat, (b * time + start) * post + p, step * post, v0, v1, v2, v3, v4, v5, v6, v7)
+            else:
+                store_eight(edge, 0, 16, v0, v1, v2, v3, v4, v5, v6, v7)
+                for k in range(min(8, time - t)):
+                    for j in range(min(16, post - p)):
+                        out[b, start + k * step, p + j] = edge[16 * k + j]
 
 
 @njit(cache=True, nogil=True)
-def activity(x, active):
-    """active[b, block, i]: whether input i is not silent in the eight steps of the block."""
+def activity(x, lag, active):
+    """active[b, block, i]: whether x[t - lag, i] is not silent in the eight steps of the block."""
     batch, time, pre = x.shape
     active[:] = False
     for b in range(batch):
-        for t in range(time):
+        for t in range(lag, time):
             for i in range(pre):
-                active[b, t // 8, i] |= x[b, t, i] != 0
+                active[b, t // 8, i] |= x[b, t - lag, i] != 0
 
 
 @njit(cache=True, nogil=True)
-def gradients(first, last, x, active, g, r, grad_w, grad_ur):
-    """grad_w = sum x a and grad_ur = sum x b; a job is 16 neurons and all trials."""
+def gradients(first, last, x, lag, active, g, r, grad_w, grad_ur):
+    """grad_w = sum x a and grad_ur = sum x b, where x[t - lag] enters at step t; a job is 16 neurons, all trials."""
     batch, time, pre = x.shape
-    row = g.shape[2]
-    flat = g.reshape(-1)
-    states_a = np.empty(pre * 16, np.float32)
-    states_b = np.empty(pre * 16, np.float32)
+    row, steps = grad_w.size // pre, (time + 7) // 8 * 8
+    trial, errors = np.empty((steps, pre), np.float32), np.empty((steps, row), np.float32)
+    flat = errors.reshape(-1)
+    states_a, states_b = np.empty(pre * 16, np.float32), np.empty(pre * 16, np.float32)
     for b in range(batch):
+        copy_trial(x, b, lag, False, trial)
+        copy_trial(g, b, 0, False, errors)
         for p in range(16 * first, 16 * last, 16):
             states_a[:] = 0
             states_b[:] = 0
-            for t in range(time - 8, -1, -8):
-                o = (b * time + t) * row + p
+            for t in range(steps - 8, -1, -8):
+                o = t * row + p
                 g0, g1 = load(flat, o), load(flat, o + row)
                 g2, g3 = load(flat, o + 2 * row), load(flat, o + 3 * row)
                 g4, g5 = load(flat, o + 4 * row), load(flat, o + 5 * row)
@@ -100,21 +133,21 @@ def gradients(first, last, x, active, g, r, grad_w, grad_ur):
                     if active[b, t // 8, i]:
                         W, U = load(grad_w, s), load(grad_ur, s)
                         B, A = fma(decay, B, A), fma(decay, A, g7)
-                        W, U = fma(splat(x[b, t + 7, i]), A, W), fma(splat(x[b, t + 7, i]), B, U)
+                        W, U = fma(splat(trial[t + 7, i]), A, W), fma(splat(trial[t + 7, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g6)
-                        W, U = fma(splat(x[b, t + 6, i]), A, W), fma(splat(x[b, t + 6, i]), B, U)
+                        W, U = fma(splat(trial[t + 6, i]), A, W), fma(splat(trial[t + 6, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g5)
-                        W, U = fma(splat(x[b, t + 5, i]), A, W), fma(splat(x[b, t + 5, i]), B, U)
+                        W, U = fma(splat(trial[t + 5, i]), A, W), fma(splat(trial[t + 5, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g4)
-                        W, U = fma(splat(x[b, t + 4, i]), A, W), fma(splat(x[b, t + 4, i]), B, U)
+                        W, U = fma(splat(trial[t + 4, i]), A, W), fma(splat(trial[t + 4, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g3)
-                        W, U = fma(splat(x[b, t + 3, i]), A, W), fma(splat(x[b, t + 3, i]), B, U)
+                        W, U = fma(splat(trial[t + 3, i]), A, W), fma(splat(trial[t + 3, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g2)
-                        W, U = fma(splat(x[b, t + 2, i]), A, W), fma(splat(x[b, t + 2, i]), B, U)
+                        W, U = fma(splat(trial[t + 2, i]), A, W), fma(splat(trial[t + 2, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g1)
-                        W, U = fma(splat(x[b, t + 1, i]), A, W), fma(splat(x[b, t + 1, i]), B, U)
+                        W, U = fma(splat(trial[t + 1, i]), A, W), fma(splat(trial[t + 1, i]), B, U)
                         B, A = fma(decay, B, A), fma(decay, A, g0)
-                        W, U = fma(splat(x[b, t, i]), A, W), fma(splat(x[b, t, i]), B, U)
+                        W, U = fma(splat(trial[t, i]), A, W), fma(splat(trial[t, i]), B, U)
                         store(grad_w, s, W)
                         store(grad_ur, s, U)
                     else:
@@ -260,7 +293,7 @@ def spike_forward(first, last, current, kind, w, r, kappa, theta, rho_a, a, V, Z
                 J[j] = kappa[j] * J[j] + theta * z[j]
                 A[j] = rho_a * A[j] + a * z[j]
                 V[b, t, j] = current[b, t, j] + ahead[step * row + j] - J[j] - A[j]
-                z[j] = np.float32(1) if V[b, t, j] >= theta else ZERO
+                z[j] = ONE if V[b, t, j] >= theta else ZERO
                 Z[b, t, j] = z[j]
 
 
@@ -331,11 +364,12 @@ def back_shared(now, r, w, state, back, row, post):
 
 @njit(cache=True, nogil=True)
 def spike_backward(
-    first, last, grad_V, grad_Z, Z, slope, kind, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa
+    first, last, grad_V, grad_Z, Z, V, gamma, width, kind, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa
 ):
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
 
-    grad_V may be empty, which stands for zero. A job is four trials, side by side.
+    The surrogate is gamma max(0, 1 - |V - theta| / width), or V holds its values and width is 0. grad_V may be
+    empty, which stands for zero. A job is four trials, side by side.
     """
     batch, time, neurons = g.shape
     row = kappa.size
@@ -344,6 +378,7 @@ def spike_backward(
     state = np.empty(4 * size, np.float32)
     reset, beta, adapt = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
     back, now = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
+    slope = np.empty(neurons, np.float32)
     b = 4 * first
     while b < min(4 * last, batch):
         trials = 4 if batch - b >= 4 else 1
@@ -356,9 +391,15 @@ def spike_backward(
         for t in range(time - 1, -1, -1):
             for m in range(trials):
                 c = m * row
+                if width > 0:
+                    for j in range(neurons):
+                        slope[j] = gamma * max(ONE - abs((V[b + m, t, j] - theta) / width), ZERO)
+                else:
+                    for j in range(neurons):
+                        slope[j] = V[b + m, t, j]
                 for j in range(neurons):
                     dz = grad_Z[b + m, t, j] + theta * reset[c + j] + a * adapt[c + j] + back[c + j]
-                    now[c + j] = dz * slope[b + m, t, j]
+                    now[c + j] = dz * slope[j]
                 if grad_V.size:
                     for j in range(neurons):
                         now[c + j] += grad_V[b + m, t, j]
