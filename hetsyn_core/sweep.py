@@ -31,7 +31,7 @@ def run(
         what: stands before the progress bar.
 
     Raises:
-        RuntimeError: worker processes end before they finish a single run.
+        RuntimeError: worker processes end, or a cluster is lost, before a single run is finished.
     """
     found = [None] * len(configs) if fresh else records.load(configs)
     missing = {}  # the same config may be asked for twice

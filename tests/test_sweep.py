@@ -23,7 +23,7 @@ fsync = os.fsync
 os.fsync = lambda file: (time.sleep(0.2), fsync(file))
 from hetsyn_core import sweep
 from hetsyn_core.train import match_config
-sweep.run([match_config(hidden=4, iterations=150, batch=2, eval_trials=2, seed=seed) for seed in range(16)])
+sweep.run([match_config(hidden=4, iterations=150, batch=2, eval_trials=2, seed=seed) for seed in range(20)])
 """
 
 
@@ -90,13 +90,13 @@ def start_program():
 
 
 def test_ending_the_sweep_at_five_random_moments_loses_nothing(tmp_path):
-    configs = [small(iterations=150, seed=seed) for seed in range(16)]
+    configs = [small(iterations=150, seed=seed) for seed in range(20)]
     rng = np.random.default_rng(5)
     finished = {}
-    for runs in sorted(rng.choice(12, 5, replace=False)):
+    for count in sorted(1 + rng.choice(12, 5, replace=False)):
         process = start_program()
         try:
-            wait(lambda: len(kept(tmp_path)) >= runs)
+            wait(lambda: len(kept(tmp_path)) >= count)
             time.sleep(rng.uniform(0, 0.4))
         finally:
             os.killpg(process.pid, signal.SIGKILL)
@@ -113,17 +113,19 @@ def test_ending_the_sweep_at_five_random_moments_loses_nothing(tmp_path):
 
     with pytest.warns(UserWarning, match=cut.name):
         found = sweep.run(configs)
-    assert finished.items() <= kept(tmp_path).items() and len(kept(tmp_path)) == 16
+    assert finished.items() <= kept(tmp_path).items() and len(kept(tmp_path)) == 20
     with ThreadPoolExecutor(2) as pool:
         assert same_results(found, sweep.run(configs, fresh=True, executor=pool))
 
 
 def test_workers_end_with_a_sweep_that_is_ended_by_force(tmp_path):
     process = start_program()
-    wait(lambda: kept(tmp_path))
-    workers = psutil.Process(process.pid).children()
-    process.kill()
-    process.wait()
+    try:
+        wait(lambda: kept(tmp_path))
+        workers = psutil.Process(process.pid).children()
+    finally:
+        process.kill()
+        process.wait()
     try:
         wait(lambda: not any(map(runs, workers)), seconds=60)
     finally:
@@ -132,12 +134,15 @@ def test_workers_end_with_a_sweep_that_is_ended_by_force(tmp_path):
 
 
 def runs(process):
-    # An ended process whose new parent does not ask for its status stays as a zombie.
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    try:  # an ended process whose new parent does not ask for its status stays as a zombie
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_runs_of_an_ended_worker_are_done_by_a_new_pool(tmp_path, monkeypatch):
     configs = [small(iterations=150, seed=seed) for seed in range(6)]
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     pools = []
     make_pool = lambda *args: pools.append(ProcessPoolExecutor(*args)) or pools[-1]
     monkeypatch.setattr(sweep, "ProcessPoolExecutor", make_pool)
@@ -185,6 +190,25 @@ def test_a_cluster_does_what_an_ended_worker_has_not_finished(tmp_path, monkeypa
     assert finished.items() <= kept(tmp_path).items() and len(kept(tmp_path)) == 12
     monkeypatch.delenv("HETSYN_SCHEDULER")
     assert same_results(found, sweep.run(configs, fresh=True))
+
+
+class Forgetful(ThreadPoolExecutor):
+    """Cancels the third run it is given, as a cluster cancels what it has when its scheduler is started again."""
+
+    given = 0
+
+    def submit(self, *args):
+        future = super().submit(*args)
+        self.given += 1
+        if self.given == 3:
+            future.cancel()
+        return future
+
+
+def test_cancelled_runs_are_asked_for_again():
+    with Forgetful(1) as pool:
+        found = sweep.run([small(seed=seed) for seed in range(4)], executor=pool)
+    assert [record["config"]["seed"] for record in found] == [0, 1, 2, 3]
 
 
 def test_a_cluster_without_dask_is_one_clear_error(monkeypatch):
