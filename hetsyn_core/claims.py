@@ -85,7 +85,7 @@ def interval(values: np.ndarray, statistic=np.median) -> tuple[float, float]:
 
 def show(low: float, high: float, unit: str = "") -> str:
     """An interval as text."""
-    return f"{low:.3g} to {high:.3g}{unit}" if np.isfinite(low) else "one run, no interval"
+    return f"{low + 0:.3g} to {high + 0:.3g}{unit}" if np.isfinite(low) else "one run, no interval"  # + 0: never "-0"
 
 
 def best(runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, scale: float = 1, unit: str = "") -> dict:
@@ -248,7 +248,7 @@ TABLE4_TEXT = {
 def initial_taus(runs: pd.DataFrame) -> list[dict]:
     """Table 4 from the rows of `table4.measure`: every quantity under the text's reading and the closest one."""
     named = {name: own for name, own in runs.groupby("reading", sort=False)}
-    text = f"F, {READINGS[0][0]}"
+    text = f"F, {READINGS[0][1]}"
     closest = min((n for n in named if n != text), key=lambda n: table4_distance(named[n]))
     rows = []
     for name in (text, closest):

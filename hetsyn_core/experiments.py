@@ -20,8 +20,12 @@ FROZEN = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)  # Fig. 3 C
 DELAY_MS = (500, 1000, 1500, 2000, 2500)  # A3
 ADDED_NOISE_HZ = (0, 5, 10, 15, 20)  # A3
 TABLE4_TAU_MS = (100, 200, 400)
-# What "decay factors are trained directly" may mean: (parameter, its learning rate / that of the weights).
-READINGS = (("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("log_tau", 1), ("log_tau", 10))
+# What "decay factors are trained directly" may mean: (recurrent, parameter, its learning rate / that of the weights).
+READINGS = (
+    *((False, parameter, rate) for parameter, rate in (("decay", 1), ("decay", 0.1), ("decay", 0.01))),
+    *((False, parameter, rate) for parameter, rate in (("tau", 1), ("log_tau", 1), ("log_tau", 10))),
+    *((True, parameter, rate) for parameter, rate in (("decay", 1), ("tau", 1), ("log_tau", 10))),
+)
 
 MODELS = [(variant, recurrent) for recurrent in (False, True) for variant in VARIANTS]
 
@@ -121,8 +125,7 @@ def initial_taus(profile: str) -> list[Config]:
     """Table 4: HetSynLIF from three initial time constants, under several readings of how decays are trained."""
     return [
         config
-        for recurrent, readings in ((False, READINGS), (True, [r for r in READINGS if r[1] == 1]))
-        for parameterization, rate in readings
+        for recurrent, parameterization, rate in READINGS
         for mu in TABLE4_TAU_MS
         for config in _match(
             profile, *scale(profile, 5), recurrent=recurrent, parameterization=parameterization, decay_lr_scale=rate,

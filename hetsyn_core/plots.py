@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 # Yellow, vermilion, blue, black: told apart by every kind of colour vision, and by lightness in grey.
 COLORS = {
@@ -69,6 +70,14 @@ def boxes(ax: Axes, data: pd.DataFrame, x: str, y: str, **labels) -> None:
     sns.boxplot(data, **options, whis=(0, 100), fill=False, linewidth=1, gap=0.2)
     sns.stripplot(data, **options, dodge=True, size=2, alpha=0.6)
     ax.set(**labels)
+
+
+def decades(ax: Axes) -> None:
+    """A logarithmic y axis with ticks 1, 2, 5 in plain numbers."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
 
 
 def raster(ax: Axes, spikes: np.ndarray, dt_ms: float = 1.0, **labels) -> None:
