@@ -23,7 +23,7 @@ TABLE4_TAU_MS = (100, 200, 400)
 # What "decay factors are trained directly" may mean: (recurrent, parameter, its learning rate / that of the weights).
 READINGS = (
     *((False, parameter, rate) for parameter, rate in (("decay", 1), ("decay", 0.1), ("decay", 0.01))),
-    *((False, parameter, rate) for parameter, rate in (("tau", 1), ("log_tau", 1), ("log_tau", 10))),
+    *((False, parameter, rate) for parameter, rate in (("tau", 1), ("tau", 3), ("log_tau", 1), ("log_tau", 10))),
     *((True, parameter, rate) for parameter, rate in (("decay", 1), ("tau", 1), ("log_tau", 10))),
 )
 

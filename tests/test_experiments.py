@@ -37,7 +37,8 @@ SETTINGS = {
     "a3_delay": grid(match_config, recurrent=[True], delay_ms=(500, 1000, 1500, 2000, 2500)),
     "a3_noise": grid(match_config, recurrent=[True], noise_hz=(0, 5, 10, 15, 20))
     + [match_config(recurrent=True, noise_hz=20, noise_on="cues")],
-    "table4": readings(False, ("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("log_tau", 1), ("log_tau", 10))
+    "table4": readings(False, ("decay", 1), ("decay", 0.1), ("decay", 0.01))
+    + readings(False, ("tau", 1), ("tau", 3), ("log_tau", 1), ("log_tau", 10))
     + readings(True, ("decay", 1), ("tau", 1), ("log_tau", 10)),
     "tied_reset": grid(pattern_config, variant=["HetNeuLIF"], recurrent=BOTH, tau_reset_ms=[None])
     + grid(match_config, variant=["HetNeuLIF"], recurrent=BOTH, tau_reset_ms=[None]),
