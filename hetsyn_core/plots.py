@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
@@ -87,11 +87,11 @@ def raster(ax: Axes, spikes: np.ndarray, dt_ms: float = 1.0, **labels) -> None:
     ax.set(ylim=(-1, spikes.shape[1]), **labels)
 
 
-def legend(ax: Axes, markers: bool = False, **options) -> None:
-    """The variants and their colours."""
+def legend(where: Axes | FigureBase, markers: bool = False, **options) -> None:
+    """The variants and their colours, in an axes or beside all axes of a (sub)figure."""
     marker = MARKERS if markers else dict.fromkeys(COLORS)
     lines = [Line2D([], [], color=c, marker=marker[v], markersize=4, label=v) for v, c in COLORS.items()]
-    ax.legend(handles=lines, **options)
+    where.legend(handles=lines, **options)
 
 
 def save_figure(fig: Figure, name: str) -> None:
