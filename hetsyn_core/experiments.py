@@ -22,10 +22,9 @@ ADDED_NOISE_HZ = (0, 5, 10, 15, 20)  # A3
 TABLE4_TAU_MS = (100, 200, 400)
 # What "decay factors are trained directly" may mean: (recurrent, parameter, its learning rate / that of the weights).
 READINGS = (
-    *((False, parameter, rate) for parameter, rate in (("decay", 1), ("decay", 0.1), ("decay", 0.01))),
-    *((False, parameter, rate) for parameter, rate in (("tau", 1), ("tau", 3), ("log_tau", 1), ("log_tau", 10))),
-    *((True, parameter, rate) for parameter, rate in (("decay", 1), ("tau", 1), ("log_tau", 10))),
-)
+    (False, "decay", 1), (False, "decay", 0.1), (False, "decay", 0.01), (False, "tau", 1), (False, "tau", 3),
+    (False, "log_tau", 1), (False, "log_tau", 10), (True, "decay", 1), (True, "tau", 1), (True, "log_tau", 10),
+)  # fmt: skip
 
 MODELS = [(variant, recurrent) for recurrent in (False, True) for variant in VARIANTS]
 

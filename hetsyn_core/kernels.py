@@ -241,14 +241,7 @@ def decay_ahead(I, r, ahead, pre, row):
             current = mul(decay, current)
             v7 = add(v7, current)
             store(I, s, current)
-        store(ahead, p, v0)
-        store(ahead, p + row, v1)
-        store(ahead, p + 2 * row, v2)
-        store(ahead, p + 3 * row, v3)
-        store(ahead, p + 4 * row, v4)
-        store(ahead, p + 5 * row, v5)
-        store(ahead, p + 6 * row, v6)
-        store(ahead, p + 7 * row, v7)
+        store_eight(ahead, p, row, v0, v1, v2, v3, v4, v5, v6, v7)
 
 
 @njit(cache=True, nogil=True)

@@ -49,9 +49,14 @@ def test_a_missing_run_is_left_out_of_its_pair():
 
 @pytest.mark.parametrize("value, expected", [(99.8, REPRODUCED), (97, PARTLY), (60, NOT)])
 def test_a_number_is_graded_by_its_rule(value, expected):
-    row = claims.graded("3C", "a claim", "100 %", np.full(10, value), "x >= 99.5", "x >= 95", " %")
-    assert row["verdict"] == expected and row["rule"] == "reproduced: >= 99.5 %; partly: >= 95 %"
+    row = claims.graded("3C", "a claim", "100 %", np.full(10, value), (99.5, None), (95, None), " %")
+    assert row["verdict"] == expected and row["rule"] == "reproduced: at least 99.5 %; partly: at least 95 %"
     assert row["measured"].startswith(f"{value:.3g}")
+
+
+def test_a_number_that_is_too_good_is_not_reproduced_either():
+    verdicts = [claims.graded("A3", "a claim", "80 %", np.full(5, x), (70, 90), (60, None))["verdict"] for x in (80, 100, 50)]
+    assert verdicts == [REPRODUCED, PARTLY, NOT]
 
 
 def test_interval_holds_the_median_and_repeats_itself():
@@ -73,7 +78,7 @@ def test_table4_under_the_papers_own_numbers_is_reproduced_and_under_others_not(
 def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- ledger: made by python -m hetsyn_core.claims -->\nold\n<!-- end of ledger -->\nafter\n")
-    row = claims.graded("3C", "a claim", "100 %", np.full(10, 60), "x >= 99.5", "x >= 95", " %")
+    row = claims.graded("3C", "a claim", "100 %", np.full(10, 60), (99.5, None), (95, None), " %")
     claims.write_readme(readme, [row])
     text = readme.read_text()
     assert text.startswith("before\n<!--") and text.endswith("<!-- end of ledger -->\nafter\n") and "old" not in text
