@@ -230,7 +230,7 @@ def added_noise(records: list[dict]) -> list[dict]:
         here = runs[(runs["noise_hz"] == 20) & (runs["noise_on"] == where)]
         accuracy = 100 * here["accuracy"].dropna().to_numpy()
         claim = f"R-HetSynLIF under 20 Hz of added noise (mean; {text})"
-        rows.append(graded("A3", claim, "nearly 80 %", accuracy, (70, 90), (60, None), " %", np.mean))
+        rows.append(graded("A3", claim, "nearly 80 %", accuracy, (75, 85), (60, None), " %", np.mean))
     return rows
 
 

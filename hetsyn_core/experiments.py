@@ -16,6 +16,7 @@ NOISE_HZ = (1, 2, 3, 4)  # Fig. 2 E, F
 LEARNING_RATES = (1e-4, 5e-4, 1e-3, 5e-3)  # A1
 SNAPSHOTS = (10, 100, 1000)  # A2, iterations
 HIDDEN = (5, 20, 50, 100)  # Fig. 3 D-G
+HIDDEN_RUNS = 10  # of the paper's 50; raise it, and `make records` computes the rest
 FROZEN = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)  # Fig. 3 C
 DELAY_MS = (500, 1000, 1500, 2000, 2500)  # A3
 ADDED_NOISE_HZ = (0, 5, 10, 15, 20)  # A3
@@ -95,7 +96,7 @@ def hidden_sizes(profile: str) -> list[Config]:
         config
         for variant, recurrent in MODELS
         for hidden in HIDDEN
-        for seeds, detail in _first_apart(scale(profile, 10)[0], variant == "HetSynLIF" and hidden == 100)
+        for seeds, detail in _first_apart(scale(profile, HIDDEN_RUNS)[0], variant == "HetSynLIF" and hidden == 100)
         for config in _match(
             profile, seeds, scale(profile)[1], variant=variant, recurrent=recurrent, hidden=hidden, detail=detail
         )
