@@ -60,6 +60,7 @@ def levels(ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "media
     sns.lineplot(
         data, x=x, y=y, hue="variant", style="variant", ax=ax, errorbar=errorbar, err_style="bars",
         **_BY_VARIANT | {"estimator": estimator}, style_order=list(COLORS), markers=MARKERS, dashes=False, markersize=5,
+        seed=0,  # of the bootstrap
     )  # fmt: skip
     ax.set(**{"xticks": sorted(data[x].unique())} | labels)
 
@@ -68,7 +69,7 @@ def boxes(ax: Axes, data: pd.DataFrame, x: str, y: str, **labels) -> None:
     """A box per variant (quartiles; whiskers to the furthest run), every run a dot."""
     options = dict(x=x, y=y, hue="variant", hue_order=list(COLORS), palette=COLORS, legend=False, ax=ax)
     sns.boxplot(data, **options, whis=(0, 100), fill=False, linewidth=1, gap=0.2)
-    sns.stripplot(data, **options, dodge=True, size=2, alpha=0.6)
+    sns.stripplot(data, **options, dodge=True, jitter=False, size=2, alpha=0.6)
     ax.set(**labels)
 
 
