@@ -4,7 +4,7 @@
 
 Every row is computed: the numbers from the records, the verdict from the numbers. Runs with the same seed share the
 task (segment, targets) and are compared in pairs. Intervals are bootstrap 95 % intervals, p values Wilcoxon's for
-pairs. A run that never reaches 95 % counts as slower than any that does; failed runs are left out and counted.
+pairs. A run that never reaches 95 % counts as slower than any that does; failed runs are left out.
 """
 
 import re

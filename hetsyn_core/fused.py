@@ -190,6 +190,7 @@ class _Spiking(torch.autograd.Function):
         learn_w, learn_r, learn_kappa = ctx.needs_input_grad[1:4]
         batch, time, post = V.shape
         row = _up(post, 16)
+        # `back_one` takes neurons after a spike two at a time, hence an even number of rows.
         w = _pack(weight.T, _up(post, 2)) if kind else EMPTY
         r = _pack(decay.T, _up(post, 2)) if kind == 2 else _decays(decay, kind, row)
         if isinstance(surrogate, Triangular):  # cheap enough to be had without passes over memory of its own
