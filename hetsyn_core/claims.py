@@ -31,9 +31,9 @@ def row(figure: str, claim: str, paper: str, measured: str, interval: str, n: in
     return {**locals(), "verdict": verdict if n >= 5 else TOO_FEW}
 
 
-def ledger(profile: str = "paper", fresh: bool = False) -> list[dict]:
+def ledger(profile: str = "paper") -> list[dict]:
     """All rows; runs that are not on record are computed first."""
-    found = {name: sweep.run(configs(profile), fresh=fresh, what=name) for name, configs in EXPERIMENTS.items()}
+    found = {name: sweep.run(configs(profile), what=name) for name, configs in EXPERIMENTS.items()}
     return [
         *pattern(found["fig2"]),
         *hidden_sizes(found["fig3"]),
@@ -92,16 +92,15 @@ def best(runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, 
     """Is HetSynLIF better in ``metric`` than each other variant, over the seeds that both have?"""
     pivot = runs.pivot(index="seed", columns="variant", values=metric) * (scale if lower else -scale)
     medians = pivot.median()
-    verdict, gaps = REPRODUCED, {}
+    gaps, clear, against = {}, True, False
     for other in OTHERS:
         pairs = pivot[["HetSynLIF", other]].dropna()
         gap = (pairs["HetSynLIF"] - pairs[other]).to_numpy()  # below 0 where HetSynLIF is better
         gaps[other] = interval(gap)
         p = stats.wilcoxon(gap).pvalue if len(gap) > 1 and gap.any() else 1.0
-        if not (gaps[other][1] < 0 and p < 0.05):
-            verdict = min(verdict, PARTLY, key=[NOT, PARTLY, REPRODUCED].index)
-        if np.median(gap) > 0:
-            verdict = NOT
+        clear &= gaps[other][1] < 0 and p < 0.05
+        against |= bool(np.median(gap) > 0)
+    verdict = NOT if against else REPRODUCED if clear else PARTLY
     rival = medians[OTHERS].idxmin()
     sign = 1 if lower else -1
     values = f"{sign * medians['HetSynLIF']:.3g}{unit}; next {rival} {sign * medians[rival]:.3g}{unit}"
@@ -133,8 +132,7 @@ def _range(bounds: tuple, unit: str) -> str:
 
 def pattern(records: list[dict]) -> list[dict]:
     """Fig. 2."""
-    runs = frame(records)
-    runs["learning"] = [r["curves"]["mse"].mean() if "curves" in r else np.nan for r in records]
+    runs = frame(records).assign(learning=_learning(records))
     runs["gap_share"] = [
         r["metrics"]["silent_rms"] / _target_in_gaps(r["config"]["seed"]) if "metrics" in r else np.nan for r in records
     ]
@@ -158,6 +156,11 @@ def pattern(records: list[dict]) -> list[dict]:
     return rows
 
 
+def _learning(records: list[dict]) -> list[float]:
+    """How fast a run learns, in one number: its MSE, mean over all iterations; nan for one that failed."""
+    return [r["curves"]["mse"].mean() if "curves" in r else np.nan for r in records]
+
+
 def _target_in_gaps(seed: int) -> float:
     target = tasks.pattern_template([seed, TEMPLATE])[1]
     return float(np.sqrt(np.square(target[tasks.silent_steps()]).mean()))
@@ -165,8 +168,7 @@ def _target_in_gaps(seed: int) -> float:
 
 def learning_rates(records: list[dict]) -> list[dict]:
     """A1."""
-    runs = frame(records)
-    runs["learning"] = [r["curves"]["mse"].mean() if "curves" in r else np.nan for r in records]
+    runs = frame(records).assign(learning=_learning(records))
     return [
         best(runs[runs["lr"] == lr], "A1", f"F-HetSynLIF learns fastest at learning rate {lr:g}", "learning", lower=True)
         for lr in LEARNING_RATES

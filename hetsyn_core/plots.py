@@ -1,6 +1,8 @@
 """One look for all figures: colours of the variants, panel letters, and files that come out the same each time."""
 
+import io
 import os
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
+
+from .records import write_whole
 
 # Yellow, vermilion, blue, black: told apart by every kind of colour vision, and by lightness in grey.
 COLORS = {
@@ -56,13 +60,20 @@ def curves(ax: Axes, data: pd.DataFrame, **labels) -> None:
 
 
 def levels(ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "median", errorbar=("pi", 50), **labels) -> None:
-    """A metric against a setting with few values: median over runs, bars from the first to the third quartile."""
+    """A metric against a setting with few values: median over runs, bars from the first to the third quartile.
+
+    Variants stand a little beside each other, so that none hides behind another.
+    """
+    ticks = sorted(data[x].unique())
+    present = [v for v in COLORS if v in set(data["variant"])]
+    aside = {v: 0.025 * (ticks[-1] - ticks[0]) * (i - (len(present) - 1) / 2) for i, v in enumerate(present)}
+    data = data.assign(**{x: data[x] + data["variant"].map(aside)})
     sns.lineplot(
         data, x=x, y=y, hue="variant", style="variant", ax=ax, errorbar=errorbar, err_style="bars",
         **_BY_VARIANT | {"estimator": estimator}, style_order=list(COLORS), markers=MARKERS, dashes=False, markersize=5,
         seed=0,  # of the bootstrap
     )  # fmt: skip
-    ax.set(**{"xticks": sorted(data[x].unique())} | labels)
+    ax.set(**{"xticks": ticks} | labels)
 
 
 def boxes(ax: Axes, data: pd.DataFrame, x: str, y: str, **labels) -> None:
@@ -101,12 +112,16 @@ def save_figure(fig: Figure, name: str) -> None:
     The files appear whole or not at all, and the same figure gives the same bytes.
     """
     folder = Path(os.environ.get("HETSYN_FIGURES") or Path(__file__).resolve().parents[1] / "figures")
-    folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.hashsalt": name}):
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            temporary = folder / f".{name}.{os.getpid()}.{kind}"
-            try:
-                fig.savefig(temporary, format=kind, dpi=150, metadata=metadata)
-                temporary.replace(folder / f"{name}.{kind}")
-            finally:
-                temporary.unlink(missing_ok=True)
+            buffer = io.BytesIO()
+            fig.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+            content = buffer.getvalue()
+            write_whole(folder / f"{name}.{kind}", _named_in_order(content, name) if kind == "svg" else content)
+
+
+def _named_in_order(svg: bytes, name: str) -> bytes:
+    # Matplotlib names a clip path by a hash of its place to the last digit, which moves with what was drawn before.
+    names = {}
+    number = lambda match: names.setdefault(match[0], f"{name}-clip{len(names)}".encode())
+    return re.sub(rb'(?<=["#])p[0-9a-f]{10}\b', number, svg)
