@@ -42,7 +42,7 @@ def ledger(profile: str = "paper") -> list[dict]:
         *three_targets(found["a2"]),
         *delays(found["a3_delay"]),
         *added_noise(found["a3_noise"]),
-        *initial_taus(pd.DataFrame(table4.measure(r) for r in found["table4"] if "failed" not in r)),
+        *initial_taus(table4.table(found["table4"])),
     ]
 
 
@@ -254,7 +254,7 @@ TABLE4_TEXT = {
 
 
 def initial_taus(runs: pd.DataFrame) -> list[dict]:
-    """Table 4 from the rows of `table4.measure`: every quantity under the text's reading and the closest one."""
+    """Table 4 from `table4.table`: every quantity under the text's reading and the closest one."""
     named = {name: own for name, own in runs.groupby("reading", sort=False)}
     text = f"F, {READINGS[0][1]}"
     closest = min((n for n in named if n != text), key=lambda n: table4_distance(named[n]))
