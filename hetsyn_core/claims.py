@@ -22,7 +22,7 @@ from .results import frame
 from .train import TEMPLATE
 
 REPRODUCED, PARTLY, NOT, TOO_FEW = "reproduced", "partly", "not reproduced", "too few runs"
-BEST = "reproduced: better than each other variant, interval without 0 and p < 0.05; partly: the median difference to none is against it"
+BEST = "reproduced: better than each other variant, interval without 0 and p < 0.05; partly: none has a better median, nor is the median difference to one against it"
 OTHERS = [v for v in VARIANTS if v != "HetSynLIF"]
 
 
@@ -99,7 +99,7 @@ def best(runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, 
         gaps[other] = interval(gap)
         p = stats.wilcoxon(gap).pvalue if len(gap) > 1 and gap.any() else 1.0
         clear &= gaps[other][1] < 0 and p < 0.05
-        against |= bool(np.median(gap) > 0)
+        against |= bool(np.median(gap) > 0 or medians[other] < medians["HetSynLIF"])
     verdict = NOT if against else REPRODUCED if clear else PARTLY
     rival = medians[OTHERS].idxmin()
     sign = 1 if lower else -1
@@ -232,7 +232,7 @@ def added_noise(records: list[dict]) -> list[dict]:
         here = runs[(runs["noise_hz"] == 20) & (runs["noise_on"] == where)]
         accuracy = 100 * here["accuracy"].dropna().to_numpy()
         claim = f"R-HetSynLIF under 20 Hz of added noise (mean; {text})"
-        rows.append(graded("A3", claim, "nearly 80 %", accuracy, (75, 85), (60, None), " %", np.mean))
+        rows.append(graded("A3", claim, "nearly 80 %", accuracy, (75, 85), (65, None), " %", np.mean))
     return rows
 
 
@@ -262,12 +262,12 @@ def initial_taus(runs: pd.DataFrame) -> list[dict]:
     for name in (text, closest):
         for quantity, paper in TABLE4.items():
             by_mu = [named[name].loc[named[name]["tau_s_mean_ms"] == mu, quantity].to_numpy() for mu in TABLE4_TAU_MS]
-            medians = [float(np.mean(v)) for v in by_mu]
-            hits = sum(abs(m - p) <= 0.1 * p for m, p in zip(medians, paper))
+            means = [float(np.mean(v)) for v in by_mu]
+            hits = sum(abs(m - p) <= 0.1 * p for m, p in zip(means, paper))
             verdict = {3: REPRODUCED, 0: NOT}.get(hits, PARTLY)
             rows.append(row(
                 "T4", f"{TABLE4_TEXT[quantity]}, reading: {name}", " / ".join(f"{p:g}" for p in paper),
-                " / ".join(f"{m:.3g}" for m in medians), "; ".join(show(*interval(v, np.mean)) for v in by_mu),
+                " / ".join(f"{m:.3g}" for m in means), "; ".join(show(*interval(v, np.mean)) for v in by_mu),
                 min(map(len, by_mu)), verdict, TABLE4_WITHIN,
             ))  # fmt: skip
     return rows

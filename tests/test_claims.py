@@ -41,6 +41,14 @@ def test_one_better_variant_is_enough_to_fail():
     assert row["verdict"] == NOT and "HetNeuLIF" in row["measured"]
 
 
+def test_a_better_median_is_against_it_even_if_most_pairs_are_not():
+    data = runs(0.5, n=5).sort_values(["variant", "seed"])
+    data.loc[data["variant"] == "HetSynLIF", "mse"] = [1.0, 2.0, 5.0, 6.0, 7.0]
+    data.loc[data["variant"] == "HetNeuLIF", "mse"] = [1.1, 2.1, 4.0, 6.1, 7.1]
+    data.loc[data["variant"].str.startswith("Hom"), "mse"] = 9.0
+    assert verdict(data) == NOT
+
+
 def test_a_missing_run_is_left_out_of_its_pair():
     data = runs(0.5)
     data.loc[data["seed"] == 3, "mse"] = np.nan
