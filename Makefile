@@ -16,7 +16,7 @@ help:
 	@echo "make clean     remove .venv and build/"
 
 figures: $(READY)
-	@$(VENV_PYTHON) -m hetsyn_core.figures --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
+	@$(VENV_PYTHON) -m hetsyn_core.report.notebooks --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
 
 # Only cells tagged nbval-check-output are compared; all cells must run. tests/conftest.py keeps
 # the notebooks on profile smoke and away from figures/ and data/.
@@ -24,8 +24,8 @@ test: $(READY)
 	@$(VENV_PYTHON) -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 records: $(READY)
-	@$(VENV_PYTHON) -m hetsyn_core.experiments
-	@$(VENV_PYTHON) -m hetsyn_core.claims
+	@$(VENV_PYTHON) -m hetsyn_core.runs.experiments
+	@$(VENV_PYTHON) -m hetsyn_core.report.claims
 
 lab: $(READY)
 	@HETSYN_PROFILE=$(PROFILE) $(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb

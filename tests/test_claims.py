@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hetsyn_core import claims, records
-from hetsyn_core.claims import NOT, PARTLY, REPRODUCED, TOO_FEW
-from hetsyn_core.experiments import EXPERIMENTS
-from hetsyn_core.figures import ROOT
-from hetsyn_core.layer import VARIANTS
-from hetsyn_core.results import curves, frame
+from hetsyn_core.model.layer import VARIANTS
+from hetsyn_core.report import claims
+from hetsyn_core.report.claims import NOT, PARTLY, REPRODUCED, TOO_FEW
+from hetsyn_core.report.notebooks import ROOT
+from hetsyn_core.report.tables import curves, frame
+from hetsyn_core.runs import records
+from hetsyn_core.runs.experiments import EXPERIMENTS
 
 
 def runs(hetsyn, others=1.0, n=10, spread=0.1):
@@ -63,7 +64,9 @@ def test_a_number_is_graded_by_its_rule(value, expected):
 
 
 def test_a_number_that_is_too_good_is_not_reproduced_either():
-    verdicts = [claims.graded("A3", "a claim", "80 %", np.full(5, x), (70, 90), (60, None))["verdict"] for x in (80, 100, 50)]
+    verdicts = [
+        claims.graded("A3", "a claim", "80 %", np.full(5, x), (70, 90), (60, None))["verdict"] for x in (80, 100, 50)
+    ]
     assert verdicts == [REPRODUCED, PARTLY, NOT]
 
 
@@ -85,7 +88,9 @@ def test_table4_under_the_papers_own_numbers_is_reproduced_and_under_others_not(
 
 def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- ledger: made by python -m hetsyn_core.claims -->\nold\n<!-- end of ledger -->\nafter\n")
+    readme.write_text(
+        "before\n<!-- ledger: made by python -m hetsyn_core.report.claims -->\nold\n<!-- end of ledger -->\nafter\n"
+    )
     row = claims.graded("3C", "a claim", "100 %", np.full(10, 60), (99.5, None), (95, None), " %")
     claims.write_readme(readme, [row])
     text = readme.read_text()

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from hetsyn_core import records
-from hetsyn_core.experiments import EXPERIMENTS, main
-from hetsyn_core.train import match_config, pattern_config
+from hetsyn_core.runs import records
+from hetsyn_core.runs.experiments import EXPERIMENTS, main
+from hetsyn_core.runs.train import match_config, pattern_config
 
 VARIANTS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
 BOTH = False, True

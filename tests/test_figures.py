@@ -1,9 +1,9 @@
-"""`python -m hetsyn_core.figures` on three small notebooks: one good, one that fails, one without parameters."""
+"""`python -m hetsyn_core.report.notebooks` on three small notebooks: one good, one that fails, one without parameters."""
 
 import nbformat
 import pytest
 
-from hetsyn_core import figures
+from hetsyn_core.report import notebooks as figures
 
 KERNEL = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
 

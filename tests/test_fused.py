@@ -13,8 +13,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hetsyn_core import fused, reference
-from hetsyn_core.surrogate import MultiGaussian, Triangular
+from hetsyn_core.model import fused, reference
+from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 
 
 def run(using, dtype, x, parts, recurrent, tied, adaptation, surrogate):
@@ -121,7 +121,7 @@ def test_threads_change_no_bit(kind, recurrent):
 
 
 def test_compiling_is_announced(tmp_path):
-    code = "import torch; from hetsyn_core import fused; fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9))"
+    code = "import torch; from hetsyn_core.model import fused; fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9))"
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     first, second = (
         subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stderr
@@ -157,7 +157,7 @@ def test_checked_lanes_notice_one_value_too_many():
     import numpy as np
     from numba import njit
 
-    from hetsyn_core.lanes import load, store
+    from hetsyn_core.model.lanes import load, store
 
     @njit
     def copy(a, index):

@@ -7,7 +7,7 @@ import nbformat
 import papermill
 import pytest
 
-from hetsyn_core.figures import ROOT, execute, snapshot
+from hetsyn_core.report.notebooks import ROOT, execute, snapshot
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -3,8 +3,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from hetsyn_core import records
-from hetsyn_core.train import match_config, train
+from hetsyn_core.runs import records
+from hetsyn_core.runs.train import match_config, train
 
 
 def small(**changes):
@@ -80,6 +80,6 @@ def test_consolidated_records_are_found_and_their_damage_noticed(record):
 
 def test_an_unreadable_table_is_set_aside(record):
     path = records.consolidate("some", [record])
-    path.write_bytes(path.read_bytes()[: -100])
+    path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="some.parquet"):
         assert records.load([small(detail=True)]) == [None]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hetsyn_core import reference
-from hetsyn_core.layer import VARIANTS, Layer, Network, decay_from_tau, parameter_count, tau_from_decay
+from hetsyn_core.model import reference
+from hetsyn_core.model.layer import VARIANTS, Layer, Network, decay_from_tau, parameter_count, tau_from_decay
 
 RNG = np.random.default_rng(0)
 T, M, N = 80, 7, 5
@@ -66,7 +66,9 @@ def drive():
 def hetsyn(x, w, r, kappa, adaptation=None):
     X, W, R = tensors(x[None], w, r)
     V, z = reference.spiking(
-        reference.synaptic_current(X, W, R), reset_decay=torch.as_tensor(kappa, dtype=torch.float64), adaptation=adaptation
+        reference.synaptic_current(X, W, R),
+        reset_decay=torch.as_tensor(kappa, dtype=torch.float64),
+        adaptation=adaptation,
     )
     return V[0].numpy(), z[0].numpy()
 
@@ -138,8 +140,14 @@ def test_time_constants_and_decays_are_inverse_at_the_ends_too():
     "call, message",
     [
         (lambda: decay_from_tau(-1.0, 1.0), "negative"),
-        (lambda: reference.synaptic_current(torch.ones(1, 2, 3), torch.ones(4, 5), torch.tensor(0.5)), "weights expect"),
-        (lambda: reference.synaptic_current(torch.full((1, 2, 5), torch.nan), torch.ones(4, 5), torch.tensor(0.5)), "NaN"),
+        (
+            lambda: reference.synaptic_current(torch.ones(1, 2, 3), torch.ones(4, 5), torch.tensor(0.5)),
+            "weights expect",
+        ),
+        (
+            lambda: reference.synaptic_current(torch.full((1, 2, 5), torch.nan), torch.ones(4, 5), torch.tensor(0.5)),
+            "NaN",
+        ),
         (lambda: reference.synaptic_current(torch.ones(1, 2, 5), torch.ones(4, 5), torch.tensor(1.5)), r"\[0, 1\]"),
         (lambda: Network((3, 2, 1), variant="LIF"), "unknown variant"),
         (lambda: Layer(3, 2, tau_s_ms=-5.0), "positive"),

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from test_records import same
 
-from hetsyn_core import records, sweep
-from hetsyn_core.figures import ROOT
-from hetsyn_core.train import Config, match_config, train
+from hetsyn_core.report.notebooks import ROOT
+from hetsyn_core.runs import records, sweep
+from hetsyn_core.runs.train import Config, match_config, train
 
 FILES = sorted((ROOT / "data" / "records").glob("*.parquet"))  # not of $HETSYN_RECORDS, which is empty in tests
 COMPARED = "mse", "accuracy", "rate_hz"  # on another machine; a task has two of them

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from hetsyn_core import records, sweep
-from hetsyn_core.train import match_config, train
+from hetsyn_core.runs import records, sweep
+from hetsyn_core.runs.train import match_config, train
 
 # A sweep as a program of its own, to be ended by force. Two workers on any machine; slow disk, so that many an end
 # falls between the writing of a record and its renaming.
@@ -21,8 +21,8 @@ import os, sys, time
 os.cpu_count = lambda: 2
 fsync = os.fsync
 os.fsync = lambda file: (time.sleep(0.2), fsync(file))
-from hetsyn_core import sweep
-from hetsyn_core.train import match_config
+from hetsyn_core.runs import sweep
+from hetsyn_core.runs.train import match_config
 sweep.run([match_config(hidden=4, iterations=150, batch=2, eval_trials=2, seed=seed) for seed in range(20)])
 """
 
@@ -170,7 +170,10 @@ def test_workers_that_always_end_are_an_error(monkeypatch):
 def test_a_cluster_does_what_an_ended_worker_has_not_finished(tmp_path, monkeypatch):
     configs = [small(iterations=150, seed=seed) for seed in range(12)]
     command = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads=1", "--host=127.0.0.1"]
-    with ThreadPoolExecutor(1) as thread, LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0") as cluster:
+    with (
+        ThreadPoolExecutor(1) as thread,
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=":0") as cluster,
+    ):
         address = cluster.scheduler_address
         monkeypatch.setenv("HETSYN_SCHEDULER", address)
         workers = [subprocess.Popen([*command, address], stderr=subprocess.DEVNULL) for _ in range(2)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hetsyn_core import tasks
+from hetsyn_core.tasks import synthetic as tasks
 
 STARTS, LENGTH = tasks.SEGMENT_STARTS, tasks.SEGMENT_STEPS
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hetsyn_core import tasks
-from hetsyn_core import train as module
-from hetsyn_core.layer import VARIANTS
-from hetsyn_core.train import (
+from hetsyn_core.model.layer import VARIANTS
+from hetsyn_core.runs import train as module
+from hetsyn_core.runs.train import (
     Config,
     TrainingFailed,
     build_network,
@@ -20,6 +19,7 @@ from hetsyn_core.train import (
     pattern_config,
     train,
 )
+from hetsyn_core.tasks import synthetic as tasks
 
 
 def tiny(task="match", **changes):

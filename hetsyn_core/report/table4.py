@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .layer import parameter_from_tau, tau_from_decay
-from .tasks import GROUP, MATCH_CHANNELS
-from .train import Config, build_network, evaluate
+from ..model.layer import parameter_from_tau, tau_from_decay
+from ..runs.train import Config, build_network, evaluate
+from ..tasks.synthetic import GROUP, MATCH_CHANNELS
 
 LONG_MS = 700
 CAP_MS = 1050  # a trial; a decay of 1 is tau = inf, and no current outlives its trial

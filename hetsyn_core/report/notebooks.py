@@ -1,4 +1,4 @@
-"""Execute every notebook and say what it made: `make figures`, or `python -m hetsyn_core.figures`."""
+"""Execute every notebook and say what it made: `make figures`, or `python -m hetsyn_core.report.notebooks`."""
 
 import argparse
 import io
@@ -12,7 +12,8 @@ from pathlib import Path
 import papermill
 from papermill.engines import NBClientEngine, papermill_engines
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..paths import ROOT, figures_folder
+
 BAR = "{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}"
 
 
@@ -112,7 +113,7 @@ def table(rows):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="hetsyn_core.figures", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="hetsyn_core.report.notebooks", description=__doc__.split(":")[0])
     parser.add_argument("--profile", choices=("smoke", "quick", "paper"), default="paper")
     parser.add_argument("--fresh", action="store_true", help="compute again what is on record")
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
@@ -123,7 +124,7 @@ def main(arguments=None):
     if not notebooks:
         print(f"no notebooks in {options.notebooks}", file=sys.stderr)
         return 1
-    figures = Path(os.environ.get("HETSYN_FIGURES") or ROOT / "figures")
+    figures = figures_folder()
     try:
         rows = make(notebooks, options.build, figures, profile=options.profile, fresh=options.fresh)
     except KeyboardInterrupt:

@@ -1,15 +1,15 @@
 """The runs behind each figure: plain lists of configs, in three sizes (profiles).
 
-    python -m hetsyn_core.experiments            # compute what is missing of the paper's scale and keep it
-    python -m hetsyn_core.experiments fig2 a1    # only these
+python -m hetsyn_core.runs.experiments            # compute what is missing of the paper's scale and keep it
+python -m hetsyn_core.runs.experiments fig2 a1    # only these
 """
 
 import argparse
 import sys
 from collections.abc import Callable
 
+from ..model.layer import VARIANTS
 from . import records, sweep
-from .layer import VARIANTS
 from .train import Config, match_config, pattern_config
 
 NOISE_HZ = (1, 2, 3, 4)  # Fig. 2 E, F
@@ -119,15 +119,15 @@ def frozen_decays(profile: str) -> list[Config]:
 
 def delays(profile: str) -> list[Config]:
     """A3: R-HetSynLIF with longer delays."""
-    return [c for d in thinned(profile, DELAY_MS, 4) for c in _match(profile, *scale(profile), recurrent=True, delay_ms=d)]
+    return [
+        c for d in thinned(profile, DELAY_MS, 4) for c in _match(profile, *scale(profile), recurrent=True, delay_ms=d)
+    ]
 
 
 def added_noise(profile: str) -> list[Config]:
     """A3: R-HetSynLIF with noise on all channels, and on those of the cues alone (open in the paper) at 20 Hz."""
     where = [(hz, "all") for hz in thinned(profile, ADDED_NOISE_HZ, 4)] + [(ADDED_NOISE_HZ[-1], "cues")]
-    return [
-        c for hz, on in where for c in _match(profile, *scale(profile), recurrent=True, noise_hz=hz, noise_on=on)
-    ]
+    return [c for hz, on in where for c in _match(profile, *scale(profile), recurrent=True, noise_hz=hz, noise_on=on)]
 
 
 def initial_taus(profile: str) -> list[Config]:
@@ -141,8 +141,14 @@ def initial_taus(profile: str) -> list[Config]:
         if profile == "paper" or not recurrent
         for mu in TABLE4_TAU_MS
         for config in _match(
-            profile, *scale(profile), recurrent=recurrent, parameterization=parameterization, decay_lr_scale=rate,
-            tau_s_mean_ms=mu, tau_s_sd_ms=0.1 * mu, detail=True,
+            profile,
+            *scale(profile),
+            recurrent=recurrent,
+            parameterization=parameterization,
+            decay_lr_scale=rate,
+            tau_s_mean_ms=mu,
+            tau_s_sd_ms=0.1 * mu,
+            detail=True,
         )
     ]
 
@@ -173,7 +179,7 @@ EXPERIMENTS: dict[str, Callable[[str], list[Config]]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute what is missing of the paper's scale and write it to data/records."""
-    parser = argparse.ArgumentParser(prog="hetsyn_core.experiments", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="hetsyn_core.runs.experiments", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
     names = parser.parse_args(arguments).names or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):

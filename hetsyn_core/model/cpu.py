@@ -50,7 +50,9 @@ def _numpy(x: Tensor):
 def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
     """kernel(first, last, *args) over all jobs, on torch's number of threads, which change no result."""
     if not kernel.signatures:  # its first call in this process
-        slow = threading.Timer(2, print, ["compiling a kernel (once on this machine, some seconds)"], {"file": sys.stderr})
+        slow = threading.Timer(
+            2, print, ["compiling a kernel (once on this machine, some seconds)"], {"file": sys.stderr}
+        )
         slow.daemon = True
         slow.start()  # says nothing where Numba finds the kernel on disk
         try:
@@ -175,8 +177,14 @@ class _Spiking(torch.autograd.Function):
         kind = 0 if weight is None else 2 if decay.shape == (post, post) and post > 1 else 1
         V, Z = torch.empty(batch, time, post), torch.empty(batch, time, post)
         args = (
-            _numpy(current), kind, _pack(weight) if kind else EMPTY, _decays(decay, kind, row),
-            _pad_row(kappa, row), *_constants(threshold, adaptation), V.numpy(), Z.numpy(),
+            _numpy(current),
+            kind,
+            _pack(weight) if kind else EMPTY,
+            _decays(decay, kind, row),
+            _pad_row(kappa, row),
+            *_constants(threshold, adaptation),
+            V.numpy(),
+            Z.numpy(),
         )
         _spread(kernels.spike_forward, batch, *args)
         ctx.save_for_backward(weight, decay, kappa, V, Z)
@@ -201,8 +209,18 @@ class _Spiking(torch.autograd.Function):
         args = (
             EMPTY[:, None, None] if grad_V is None else _numpy(grad_V),
             (torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()).numpy(),
-            Z.numpy(), _numpy(slope), np.float32(gamma), np.float32(width), kind, w, r, _pad_row(kappa, row),
-            *_constants(threshold, adaptation), learn_kappa, g.numpy(), grad_kappa.numpy(),
+            Z.numpy(),
+            _numpy(slope),
+            np.float32(gamma),
+            np.float32(width),
+            kind,
+            w,
+            r,
+            _pad_row(kappa, row),
+            *_constants(threshold, adaptation),
+            learn_kappa,
+            g.numpy(),
+            grad_kappa.numpy(),
         )
         _spread(kernels.spike_backward, _up(batch, 4) // 4, *args)
         grad_w = grad_r = None

@@ -1,7 +1,7 @@
 """Train one network on one synthetic task: a `Config` in, a record of numbers and curves out.
 
-    record = train(match_config(variant="HetSynLIF", hidden=20, seed=3))
-    record["metrics"]["accuracy"]
+record = train(match_config(variant="HetSynLIF", hidden=20, seed=3))
+record["metrics"]["accuracy"]
 """
 
 import platform
@@ -16,8 +16,8 @@ from llvmlite.binding import get_host_cpu_name
 from torch import Tensor
 from tqdm import tqdm
 
-from . import tasks
-from .layer import VARIANTS, Network, Variant
+from ..model.layer import VARIANTS, Network, Variant
+from ..tasks import synthetic as tasks
 
 WINDOW = 10  # iterations in a moving mean
 EVAL_SEED = 20_251_164  # every network is tested on trials of this seed, whatever its own

@@ -21,9 +21,7 @@ def check_synapses(weight: Tensor, decay: Tensor) -> None:
         raise ValueError(f"weight must be (post, pre), but has shape {tuple(weight.shape)}")
     post, pre = weight.shape
     if tuple(decay.shape) not in ((), (post, 1), (post, pre)):
-        raise ValueError(
-            f"decay must be a scalar, ({post}, 1) or ({post}, {pre}), but has shape {tuple(decay.shape)}"
-        )
+        raise ValueError(f"decay must be a scalar, ({post}, 1) or ({post}, {pre}), but has shape {tuple(decay.shape)}")
     check_decay("decay", decay)
     if not torch.isfinite(weight.detach().sum()):
         raise ValueError("weight contains NaN or infinite values")

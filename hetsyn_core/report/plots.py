@@ -1,9 +1,7 @@
 """One look for all figures: colours of the variants, panel letters, and files that come out the same each time."""
 
 import io
-import os
 import re
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +12,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from .records import write_whole
+from ..paths import figures_folder, write_whole
 
 # Yellow, vermilion, blue, black: told apart by every kind of colour vision, and by lightness in grey.
 COLORS = {
@@ -31,21 +29,23 @@ _BY_VARIANT = dict(hue_order=list(COLORS), palette=COLORS, estimator="median", l
 def style() -> None:
     """Set the look of a journal figure, and text that stays text in the SVG; call once per notebook."""
     sns.set_theme(context="paper", style="ticks", palette=list(COLORS.values()))
-    mpl.rcParams.update({
-        "font.size": 8,
-        "axes.labelsize": 8,
-        "axes.titlesize": 8,
-        "legend.fontsize": 7,
-        "legend.title_fontsize": 7,
-        "legend.frameon": False,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "lines.linewidth": 1.2,
-        "figure.constrained_layout.use": True,
-        "svg.fonttype": "none",
-    })
+    mpl.rcParams.update(
+        {
+            "font.size": 8,
+            "axes.labelsize": 8,
+            "axes.titlesize": 8,
+            "legend.fontsize": 7,
+            "legend.title_fontsize": 7,
+            "legend.frameon": False,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "lines.linewidth": 1.2,
+            "figure.constrained_layout.use": True,
+            "svg.fonttype": "none",
+        }
+    )
 
 
 def letter(ax: Axes, text: str) -> None:
@@ -59,7 +59,9 @@ def curves(ax: Axes, data: pd.DataFrame, **labels) -> None:
     ax.set(**labels)
 
 
-def levels(ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "median", errorbar=("pi", 50), **labels) -> None:
+def levels(
+    ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "median", errorbar=("pi", 50), **labels
+) -> None:
     """A metric against a setting with few values: median over runs, bars from the first to the third quartile.
 
     Variants stand a little beside each other, so that none hides behind another.
@@ -111,7 +113,7 @@ def save_figure(fig: Figure, name: str) -> None:
 
     The files appear whole or not at all, and the same figure gives the same bytes.
     """
-    folder = Path(os.environ.get("HETSYN_FIGURES") or Path(__file__).resolve().parents[1] / "figures")
+    folder = figures_folder()
     with mpl.rc_context({"svg.hashsalt": name}):
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             buffer = io.BytesIO()

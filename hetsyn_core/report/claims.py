@@ -1,6 +1,6 @@
 """What the paper claims with Figs. 2 and 3, A1-A3 and Table 4, and what the records say: the ledger.
 
-    python -m hetsyn_core.claims    # writes it into README.md
+    python -m hetsyn_core.report.claims    # writes it into README.md
 
 Every row is computed: the numbers from the records, the verdict from the numbers. Runs with the same seed share the
 task (segment, targets) and are compared in pairs. Intervals are bootstrap 95 % intervals, p values Wilcoxon's for
@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import sweep, table4, tasks
-from .experiments import DELAY_MS, EXPERIMENTS, HIDDEN, LEARNING_RATES, NOISE_HZ, READINGS, TABLE4_TAU_MS
-from .layer import VARIANTS
-from .records import write_whole
-from .results import frame
-from .train import TEMPLATE
+from ..model.layer import VARIANTS
+from ..paths import ROOT, write_whole
+from ..runs import sweep
+from ..runs.experiments import DELAY_MS, EXPERIMENTS, HIDDEN, LEARNING_RATES, NOISE_HZ, READINGS, TABLE4_TAU_MS
+from ..runs.train import TEMPLATE
+from ..tasks import synthetic as tasks
+from . import table4
+from .tables import frame
 
 REPRODUCED, PARTLY, NOT, TOO_FEW = "reproduced", "partly", "not reproduced", "too few runs"
 BEST = "reproduced: better than each other variant, interval without 0 and p < 0.05; partly: none has a better median, nor is the median difference to one against it"
@@ -59,7 +61,7 @@ def markdown(rows: list[dict]) -> str:
 
 def write_readme(path: Path, rows: list[dict]) -> None:
     """Put the ledger between the two comments of a README that enclose it."""
-    begin, end = "<!-- ledger: made by python -m hetsyn_core.claims -->", "<!-- end of ledger -->"
+    begin, end = "<!-- ledger: made by python -m hetsyn_core.report.claims -->", "<!-- end of ledger -->"
     text = path.read_text(encoding="utf-8")
     if begin not in text or end not in text:
         raise ValueError(f"{path} has no place for the ledger: {begin} and {end}")
@@ -88,7 +90,9 @@ def show(low: float, high: float, unit: str = "") -> str:
     return f"{low + 0:.3g} to {high + 0:.3g}{unit}" if np.isfinite(low) else "one run, no interval"  # + 0: never "-0"
 
 
-def best(runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, scale: float = 1, unit: str = "") -> dict:
+def best(
+    runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, scale: float = 1, unit: str = ""
+) -> dict:
     """Is HetSynLIF better in ``metric`` than each other variant, over the seeds that both have?"""
     pivot = runs.pivot(index="seed", columns="variant", values=metric) * (scale if lower else -scale)
     medians = pivot.median()
@@ -105,17 +109,28 @@ def best(runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, 
     sign = 1 if lower else -1
     values = f"{sign * medians['HetSynLIF']:.3g}{unit}; next {rival} {sign * medians[rival]:.3g}{unit}"
     low, high = sorted(sign * g for g in gaps[rival])
-    return row(figure, claim, "HetSynLIF best", values, f"difference {show(low, high, unit)}", len(pivot), verdict, BEST)
+    return row(
+        figure, claim, "HetSynLIF best", values, f"difference {show(low, high, unit)}", len(pivot), verdict, BEST
+    )
 
 
 def graded(
-    figure: str, claim: str, paper: str, values: np.ndarray, full: tuple, part: tuple, unit: str = "", statistic=np.median
+    figure: str,
+    claim: str,
+    paper: str,
+    values: np.ndarray,
+    full: tuple,
+    part: tuple,
+    unit: str = "",
+    statistic=np.median,
 ) -> dict:
     """A claim about one number, reproduced if it lies in the range ``full``, partly if in ``part``; None is no bound."""
     x = float(statistic(values))
     verdict = REPRODUCED if _within(x, full) else PARTLY if _within(x, part) else NOT
     rule = f"reproduced: {_range(full, unit)}; partly: {_range(part, unit)}"
-    return row(figure, claim, paper, f"{x:.3g}{unit}", show(*interval(values, statistic), unit), len(values), verdict, rule)
+    return row(
+        figure, claim, paper, f"{x:.3g}{unit}", show(*interval(values, statistic), unit), len(values), verdict, rule
+    )
 
 
 def _within(x: float, bounds: tuple) -> bool:
@@ -145,7 +160,15 @@ def pattern(records: list[dict]) -> list[dict]:
             rows.append(best(quiet, "2D", claim, "learning", lower=True))
         for hz in NOISE_HZ:
             at = mine[mine["noise_hz"] == hz]
-            rows.append(best(at, f"2{'EF'['FR'.index(arch)]}", f"{arch}-HetSynLIF has the lowest MSE at {hz} Hz", "mse", lower=True))
+            rows.append(
+                best(
+                    at,
+                    f"2{'EF'['FR'.index(arch)]}",
+                    f"{arch}-HetSynLIF has the lowest MSE at {hz} Hz",
+                    "mse",
+                    lower=True,
+                )
+            )
         for pair, metric in (("2nd and 1st", "d21"), ("3rd and 2nd", "d32")):
             claim = f"{arch}-HetSynLIF: largest distance of {pair} segment"
             rows.append(best(quiet, f"2{'BC'['FR'.index(arch)]}", claim, metric, lower=False))
@@ -170,7 +193,9 @@ def learning_rates(records: list[dict]) -> list[dict]:
     """A1."""
     runs = frame(records).assign(learning=_learning(records))
     return [
-        best(runs[runs["lr"] == lr], "A1", f"F-HetSynLIF learns fastest at learning rate {lr:g}", "learning", lower=True)
+        best(
+            runs[runs["lr"] == lr], "A1", f"F-HetSynLIF learns fastest at learning rate {lr:g}", "learning", lower=True
+        )
         for lr in LEARNING_RATES
     ]
 
@@ -179,7 +204,9 @@ def three_targets(records: list[dict]) -> list[dict]:
     """A2."""
     mse = frame(records).pivot(index="seed", columns="iterations", values="mse").dropna()
     first, last = mse.iloc[:, 0].to_numpy(), mse.iloc[:, -1].to_numpy()
-    claim = f"F-HetSynLIF learns three targets at once (MSE after {mse.columns[-1]} / after {mse.columns[0]} iterations)"
+    claim = (
+        f"F-HetSynLIF learns three targets at once (MSE after {mse.columns[-1]} / after {mse.columns[0]} iterations)"
+    )
     return [graded("A2", claim, "follows all three", last / first, (None, 0.25), (None, 0.5))]
 
 
@@ -280,4 +307,4 @@ def table4_distance(runs: pd.DataFrame) -> float:
 
 
 if __name__ == "__main__":
-    write_readme(Path(__file__).resolve().parents[1] / "README.md", ledger())
+    write_readme(ROOT / "README.md", ledger())

@@ -8,7 +8,6 @@ is named, set aside and computed again.
 import hashlib
 import io
 import json
-import os
 import warnings
 import zipfile
 from dataclasses import asdict, fields, replace
@@ -19,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..paths import records_folder, write_whole
 from .train import Config
 
 # Raise the number of a task when its results change; records of the old code are then no longer found.
@@ -27,11 +27,6 @@ VERSION = {"pattern": 1, "match": 1}
 
 class DamagedRecord(ValueError):
     """A record whose content does not match its checksum; the message names the file."""
-
-
-def folder() -> Path:
-    """Where runs are kept: $HETSYN_RECORDS, or data/ of the repository."""
-    return Path(os.environ.get("HETSYN_RECORDS") or Path(__file__).resolve().parents[1] / "data")
 
 
 def key(config: Config | dict) -> str:
@@ -86,24 +81,10 @@ def unpack(data: bytes, source: str = "record") -> dict:
 
 
 def save(record: dict) -> Path:
-    """Write a record into ``folder()/runs``, whole or not at all."""
-    target = folder() / "runs" / f"{key(record['config'])}.run"
+    """Write a record into ``records_folder()/runs``, whole or not at all."""
+    target = records_folder() / "runs" / f"{key(record['config'])}.run"
     write_whole(target, pack(record))
     return target
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it once it is on disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(configs: list[Config]) -> list[dict | None]:
@@ -111,13 +92,13 @@ def load(configs: list[Config]) -> list[dict | None]:
     # A run with details has all that is asked of one without.
     names = [[key(config), key(replace(config, detail=True))] for config in configs]
     kept = {}
-    for path in sorted((folder() / "records").glob("*.parquet")):
+    for path in sorted((records_folder() / "records").glob("*.parquet")):
         kept |= _rows(path, {name for pair in names for name in pair})
     return [_one(first, kept) or (_one(second, kept) if second != first else None) for first, second in names]
 
 
 def _one(name: str, kept: dict[str, bytes]) -> dict | None:
-    path = folder() / "runs" / f"{name}.run"
+    path = records_folder() / "runs" / f"{name}.run"
     sources = [(path, path.read_bytes())] if path.exists() else []
     sources += [(f"record {name}", kept[name])] if name in kept else []
     for source, data in sources:
@@ -149,6 +130,6 @@ def consolidate(experiment: str, records: list[dict]) -> Path:
     buffer = io.BytesIO()
     table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    target = folder() / "records" / f"{experiment}.parquet"
+    target = records_folder() / "records" / f"{experiment}.parquet"
     write_whole(target, buffer.getvalue())
     return target

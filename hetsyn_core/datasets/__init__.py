@@ -1,0 +1,1 @@
+"""Data sets: functions that return arrays and say where they came from."""

@@ -1,0 +1,1 @@
+"""Training, records of runs, sweeps, and the runs behind each figure."""

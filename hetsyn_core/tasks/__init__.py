@@ -1,0 +1,1 @@
+"""What goes in, what should come out, and how well it does."""
