@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from . import fused, reference
 from .surrogate import Surrogate, Triangular
@@ -46,6 +47,31 @@ def parameter_from_tau(tau_ms: Tensor, dt_ms: float, parameterization: str) -> T
     raise ValueError(f"parameterization must be 'decay', 'tau' or 'log_tau', not {parameterization!r}")
 
 
+def draw_tau(
+    tau_s: float | tuple[str, float, float], shape: tuple[int, ...], generator: torch.Generator | None = None
+) -> Tensor:
+    """Time constants in ms, of a shape, from a distribution.
+
+    Args:
+        tau_s: one number for all, or ("normal", mean, sd), ("uniform", low, high) or ("lognormal", median, sd of the
+            natural logarithm). A normal distribution may reach below zero.
+
+    Raises:
+        ValueError: another distribution, or time constants that are not positive.
+    """
+    kind, a, b = tau_s if isinstance(tau_s, tuple) else ("normal", tau_s, 0.0)
+    if not a > 0 or b < 0 or kind == "uniform" and b < a:
+        raise ValueError(f"time constants must be positive, but tau_s is {tau_s}")
+    if kind == "uniform":
+        return a + (b - a) * torch.rand(shape, generator=generator)
+    draws = torch.randn(shape, generator=generator)
+    if kind == "normal":
+        return a + b * draws
+    if kind == "lognormal":
+        return a * torch.exp(b * draws)
+    raise ValueError(f"time constants are drawn 'normal', 'uniform' or 'lognormal', not {kind!r}")
+
+
 @dataclass(frozen=True)
 class Variant:
     """What tells one model of the paper from another (section 3, Propositions 1-3)."""
@@ -78,7 +104,7 @@ class Layer(nn.Module):
         shared: who shares a decay: "all" synapses, those of a "neuron", none ("synapse"), or an int P:
             each synapse is assigned to one of P groups at random (P = 1 is LIF, every synapse its own is HetSynLIF).
         trainable: whether the decays learn.
-        tau_s_ms: initial time constants in ms: one number, or (mean, sd) of a normal distribution.
+        tau_s: initial time constants: one number in ms, or where to draw them from, see `draw_tau`.
         dt_ms: step in ms.
         recurrent: whether the neurons also drive each other (self-connections included).
         spiking: False for a leaky readout.
@@ -99,7 +125,7 @@ class Layer(nn.Module):
         *,
         shared: str | int = "synapse",
         trainable: bool = True,
-        tau_s_ms: float | tuple[float, float] = (20.0, 5.0),
+        tau_s: float | tuple[str, float, float] = ("normal", 20.0, 5.0),
         dt_ms: float = 1.0,
         recurrent: bool = False,
         spiking: bool = True,
@@ -142,11 +168,7 @@ class Layer(nn.Module):
         self.weight = nn.Parameter(normal(n_post, n_pre) / math.sqrt(max(n_pre, 1)))
         self.recurrent_weight = nn.Parameter(normal(n_post, n_post) / math.sqrt(n_post)) if recurrent else None
 
-        mean, sd = tau_s_ms if isinstance(tau_s_ms, tuple) else (tau_s_ms, 0.0)
-        if mean <= 0 or sd < 0:
-            raise ValueError(f"time constants must be positive, but tau_s_ms is {tau_s_ms}")
-        # The normal distribution reaches below zero; no synapse can be faster than one step.
-        tau = (mean + sd * normal(*shape)).clamp(min=dt_ms)
+        tau = draw_tau(tau_s, shape, generator).clamp(min=dt_ms)  # no synapse is faster than one step
         self.decay_parameter = nn.Parameter(parameter_from_tau(tau, dt_ms, parameterization), requires_grad=trainable)
         if frozen:
             order = torch.randperm(tau.numel(), generator=generator)
@@ -196,8 +218,7 @@ class Layer(nn.Module):
         ``using`` is the implementation, `hetsyn_core.fused` or `hetsyn_core.reference`; by default the fused
         one where it can run (CPU, float32).
         """
-        if using is None:
-            using = fused if x.device.type == "cpu" and x.dtype == torch.float32 else reference
+        using = using or implementation(x)
         decay, recurrent_decay = self.split_decay()
         current = using.synaptic_current(x, self.weight, decay)
         if not self.spiking:
@@ -213,6 +234,11 @@ class Layer(nn.Module):
         )
 
 
+def implementation(x: Tensor) -> ModuleType:
+    """`fused` where it can run (CPU, float32), else `reference`."""
+    return fused if x.device.type == "cpu" and x.dtype == torch.float32 else reference
+
+
 class Traces(NamedTuple):
     """What a network did, (batch, time, neuron) each; potentials and spikes are lists over hidden layers."""
 
@@ -220,6 +246,12 @@ class Traces(NamedTuple):
     spikes: list[Tensor]
     readout: Tensor
     readout_spikes: Tensor | None
+
+    def cpu(self) -> "Traces":
+        """The same on the CPU, without gradients."""
+        lists = ([x.detach().cpu() for x in own] for own in (self.potential, self.spikes))
+        spikes = None if self.readout_spikes is None else self.readout_spikes.detach().cpu()
+        return Traces(*lists, self.readout.detach().cpu(), spikes)
 
 
 class Network(nn.Module):
@@ -229,9 +261,11 @@ class Network(nn.Module):
         sizes: neurons per layer, input and readout included, as in 30-100-2.
         variant: HomNeuLIF, HomNeuALIF, HetNeuLIF or HetSynLIF (see `VARIANTS`), or a `Variant` of your own.
         recurrent: recurrent hidden layers (R-) or feedforward ones (F-).
-        tau_s_ms: (mean, sd) of the initial time constants; fixed ones all take the mean.
+        tau_s_ms: time constant of all synapses where it is fixed (HomNeuLIF, HomNeuALIF).
+        tau_s_draw: where trained time constants start, see `draw_tau`.
         adaptation: (tau_a in ms, a); used by HomNeuALIF alone.
         spiking_readout: a readout with threshold and reset, for decisions by spike counts.
+        dropout: share of a hidden layer's spikes that the next layer misses in training.
         **kwargs: see `Layer`.
 
     Raises:
@@ -244,16 +278,20 @@ class Network(nn.Module):
         *,
         variant: str | Variant = "HetSynLIF",
         recurrent: bool = False,
-        tau_s_ms: tuple[float, float] = (20.0, 5.0),
+        tau_s_ms: float = 20.0,
+        tau_s_draw: tuple[str, float, float] = ("normal", 20.0, 5.0),
         adaptation: tuple[float, float] = (500.0, 0.01),
         spiking_readout: bool = False,
+        dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
             raise ValueError(f"unknown variant {variant!r}; there are {', '.join(VARIANTS)}")
         v = VARIANTS[variant] if isinstance(variant, str) else variant
-        kwargs |= dict(shared=v.shared, trainable=v.trainable, tau_s_ms=tau_s_ms if v.trainable else tau_s_ms[0])
+        tau_s = tau_s_draw if v.trainable else tau_s_ms
+        kwargs |= {"shared": v.shared, "trainable": v.trainable, "tau_s": tau_s}
+        self.dropout = dropout
         last = len(sizes) - 2
         self.layers = nn.ModuleList(
             Layer(
@@ -274,7 +312,12 @@ class Network(nn.Module):
             potential, x = layer(x, using)
             potentials.append(potential)
             spikes.append(x)
+            x = F.dropout(x, self.dropout, self.training and self.dropout > 0)
         return Traces(potentials, spikes, *self.layers[-1](x, using))
+
+    def implementation(self) -> str:
+        """What computes this network where it is: "fused" or "reference"."""
+        return implementation(self.layers[0].weight).__name__.split(".")[-1]
 
     def clamp_(self) -> None:
         """Clamp the decays of every layer; call after every optimiser step."""

@@ -1,15 +1,15 @@
 """Records of runs: one small file each while computing, one Parquet file per experiment to keep.
 
-A record's name is a hash of its configuration and of `VERSION`, so a changed parameter is a new record and an
-unchanged one is never computed twice. Every record carries the checksum of its content; one that does not match
-is named, set aside and computed again.
+A record's name is a hash of its settings and of the version of its task, so a changed parameter is a new record and
+an unchanged one is never computed twice. Every record carries its settings and the checksum of its content; one that
+does not match what is asked, or is damaged, is never taken for a result.
 """
 
 import hashlib
+import inspect
 import io
 import json
 import warnings
-import zipfile
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -19,28 +19,81 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..paths import records_folder, write_whole
-from .train import Config
-
-# Raise the number of a task when its results change; records of the old code are then no longer found.
-VERSION = {"pattern": 1, "match": 1}
+from ..tasks import TASKS
+from ..tasks.run import Run
 
 
 class DamagedRecord(ValueError):
     """A record whose content does not match its checksum; the message names the file."""
 
 
-def key(config: Config | dict) -> str:
-    """Name of a run's record: hash of its configuration and the version of its task's code.
+class Unnamed(ValueError):
+    """A task that no record can name, because its code is not to be found; train it with `train`."""
+
+
+def task_name(run: Run) -> str:
+    """The task's class: its name, and for one of your own a hash of its code, since another may have that name.
+
+    Raises:
+        Unnamed: the code of the class cannot be read.
+    """
+    own = [cls for cls in type(run).__mro__ if not cls.__module__.startswith(("hetsyn_core.", "abc", "builtins"))]
+    if not own:
+        return type(run).__name__
+    try:
+        code = "".join(inspect.getsource(cls) for cls in own)
+    except (OSError, TypeError):
+        message = f"the code of {type(run).__qualname__} cannot be read, so its runs cannot be kept: use train(...)"
+        raise Unnamed(message) from None
+    return f"{type(run).__qualname__} {hashlib.sha256(code.encode()).hexdigest()[:12]}"
+
+
+def settings(run: Run) -> dict:
+    """All settings of a run and the name of its task, as JSON would give them back.
+
+    A task that cannot be named has its bare class name: it can be trained, only not be found again.
+    """
+    try:
+        task = task_name(run)
+    except Unnamed:
+        task = type(run).__qualname__
+    return json.loads(json.dumps({"task": task, **asdict(run)}))
+
+
+def restore(config: dict) -> Run:
+    """The run that `settings` gave a dict of; tasks of this package only."""
+    return TASKS[config["task"]](**{name: value for name, value in config.items() if name != "task"})
+
+
+def key(run: Run) -> str:
+    """Name of a run's record: hash of its settings and the version of its task's code.
 
     Settings at their default do not count, so that a new one, whose default changes nothing, keeps the old names.
+
+    Raises:
+        Unnamed: see `task_name`.
     """
-    values = config if isinstance(config, dict) else asdict(config)
-    defaults = {field.name: field.default for field in fields(Config)}
-    values = {name: value for name, value in values.items() if value != defaults[name]}
-    # 2 and 2.0 are the same setting and make the same run.
-    values = {name: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for name, v in values.items()}
-    text = json.dumps([values, VERSION[values["task"]]], sort_keys=True)
+    defaults = {field.name: field.default for field in fields(run)}
+    values = {name: value for name, value in asdict(run).items() if value != defaults[name]}
+    text = json.dumps([task_name(run), _plain(values), run.version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def same_settings(stored: dict, run: Run) -> bool:
+    """Whether a stored config is this run's: names it lacks, added since, must stand at their default."""
+    asked = {"task": task_name(run), **asdict(run)}
+    defaults = {field.name: field.default for field in fields(run)}
+    filled = {name: stored.get(name, defaults.get(name)) for name in asked}
+    return stored.keys() <= asked.keys() and _plain(filled) == _plain(asked)
+
+
+def _plain(value):
+    # 2 and 2.0 are the same setting and make the same run, and JSON has no tuples.
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def pack(record: dict) -> bytes:
@@ -51,13 +104,9 @@ def pack(record: dict) -> bytes:
             arrays |= {f"{name}/{k}": np.asarray(v) for k, v in value.items()}
         else:
             rest[name] = value
-    arrays["json"] = np.frombuffer(json.dumps(rest, sort_keys=True).encode(), np.uint8)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # what np.savez does, without the time of day
-        for name, array in arrays.items():
-            entry = io.BytesIO()
-            np.save(entry, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue(), zipfile.ZIP_DEFLATED)
+    as_bytes = np.frombuffer(json.dumps(rest, sort_keys=True).encode(), np.uint8)
+    np.savez_compressed(buffer, allow_pickle=False, json=as_bytes, **arrays)
     content = buffer.getvalue()
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
@@ -80,56 +129,67 @@ def unpack(data: bytes, source: str = "record") -> dict:
     return record
 
 
-def save(record: dict) -> Path:
+def path(run: Run, ending: str = "run") -> Path:
+    """Where a run's record goes, or, with the ending "checkpoint", what its training goes on from."""
+    return records_folder() / "runs" / f"{key(run)}.{ending}"
+
+
+def save(record: dict, run: Run) -> Path:
     """Write a record into ``records_folder()/runs``, whole or not at all."""
-    target = records_folder() / "runs" / f"{key(record['config'])}.run"
+    target = path(run)
     write_whole(target, pack(record))
     return target
 
 
-def load(configs: list[Config]) -> list[dict | None]:
-    """What is on record of the configs, in their order; None where a run is missing or its record damaged."""
+def load(runs: list[Run]) -> list[dict | None]:
+    """What is on record of the runs, in their order; None where one is missing, damaged or of other settings."""
     # A run with details has all that is asked of one without.
-    names = [[key(config), key(replace(config, detail=True))] for config in configs]
+    alike = [[run] if run.detail else [run, replace(run, detail=True)] for run in runs]
+    wanted = {key(run) for candidates in alike for run in candidates}
     kept = {}
-    for path in sorted((records_folder() / "records").glob("*.parquet")):
-        kept |= _rows(path, {name for pair in names for name in pair})
-    return [_one(first, kept) or (_one(second, kept) if second != first else None) for first, second in names]
+    for table in sorted((records_folder() / "records").glob("*.parquet")):
+        kept.update(_rows(table, wanted))
+    return [next((r for run in candidates if (r := _one(run, kept))), None) for candidates in alike]
 
 
-def _one(name: str, kept: dict[str, bytes]) -> dict | None:
-    path = records_folder() / "runs" / f"{name}.run"
-    sources = [(path, path.read_bytes())] if path.exists() else []
+def _one(run: Run, kept: dict[str, bytes]) -> dict | None:
+    name, file = key(run), path(run)
+    sources = [(file, file.read_bytes())] if file.exists() else []
     sources += [(f"record {name}", kept[name])] if name in kept else []
     for source, data in sources:
         try:
-            return unpack(data, str(source))
+            record = unpack(data, str(source))
         except DamagedRecord as error:
             if isinstance(source, Path):
                 source.replace(source.with_suffix(".damaged"))
-            warnings.warn(f"{error}; set aside, it is computed again", stacklevel=3)
+            warnings.warn(f"{error}; set aside, it is computed again", stacklevel=4)
+            continue
+        if same_settings(record["config"], run):  # a default may have changed since it was named
+            return record
     return None
 
 
-def _rows(path: Path, wanted: set[str]) -> dict[str, bytes]:
+def _rows(table: Path, wanted: set[str]) -> dict[str, bytes]:
     try:
-        table = pq.read_table(path, columns=["key", "record"], page_checksum_verification=True)
-        return {k: r for k, r in zip(table["key"].to_pylist(), table["record"].to_pylist()) if k in wanted}
+        rows = pq.read_table(table, columns=["key", "record"], page_checksum_verification=True)
+        return {k: r for k, r in zip(rows["key"].to_pylist(), rows["record"].to_pylist()) if k in wanted}
     except (OSError, pa.ArrowException) as error:
-        path.replace(path.with_suffix(".damaged"))
-        warnings.warn(f"{path} is damaged ({error}); set aside, its runs are computed again", stacklevel=4)
+        table.replace(table.with_suffix(".damaged"))
+        warnings.warn(f"{table} is damaged ({error}); set aside, its runs are computed again", stacklevel=4)
         return {}
 
 
-def consolidate(experiment: str, records: list[dict]) -> Path:
-    """Write the records of an experiment as records/EXPERIMENT.parquet: a row a run, its settings and metrics as columns."""
+def consolidate(experiment: str, runs: list[Run], found: list[dict]) -> Path:
+    """Write an experiment's records as records/EXPERIMENT.parquet: a row a run, its settings and metrics as columns."""
     rows = [
-        {"key": key(r["config"]), **r["config"], **r.get("metrics", {}), "failed": r.get("failed"), "record": pack(r)}
-        for r in records
+        {"key": key(run), **r["config"], **r.get("metrics", {}), "failed": r.get("failed"), "record": pack(r)}
+        for run, r in zip(runs, found, strict=True)
     ]
     buffer = io.BytesIO()
-    table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    frame = pd.DataFrame(rows).astype({"tau_s_draw": str, "hidden": str})  # mixed lists are no column of Parquet's
+    pq.write_table(
+        pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd", write_page_checksum=True
+    )
     target = records_folder() / "records" / f"{experiment}.parquet"
     write_whole(target, buffer.getvalue())
     return target

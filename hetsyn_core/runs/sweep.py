@@ -4,51 +4,61 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor, as_completed
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
-
 import torch
 from tqdm import tqdm
 
+from ..tasks.run import Run
 from . import records
-from .train import Config, TrainingFailed, train
+from .train import TrainingFailed, train
 
 
 def run(
-    configs: Sequence[Config], *, fresh: bool = False, executor: Executor | None = None, what: str = "training"
+    runs: Sequence[Run], *, fresh: bool = False, executor: Executor | None = None, what: str = "training"
 ) -> list[dict]:
-    """Records of the configs, in their order; what is on record is loaded, the rest trained and saved as it comes.
+    """Records of the runs, in their order; what is on record is loaded, the rest trained and saved as it comes.
 
-    A run that cannot go on gives {"config", "failed": reason} in place of its record. Stopping this loses the runs
+    A run that cannot go on gives {"config", "failed": reason} in place of its record. Stopping this loses the epochs
     in flight alone; calling it again goes on from there.
 
     Args:
         fresh: train again what is on record.
         executor: any `concurrent.futures` executor. By default the Dask cluster at $HETSYN_SCHEDULER, if that is
-            set, else a process for each core.
+            set, else a process for each core; tasks of a notebook, which other processes do not know, one by one here.
         what: stands before the progress bar.
 
     Raises:
         RuntimeError: worker processes end, or a cluster is lost, before a single run is finished.
+        records.Unnamed: a task's code cannot be read, so its runs could not be told from others'.
     """
-    found = [None] * len(configs) if fresh else records.load(configs)
-    missing = {}  # the same config may be asked for twice
+    found = [None] * len(runs) if fresh else records.load(runs)
+    missing = {}  # the same run may be asked for twice
     for k, record in enumerate(found):
         if record is None:
-            missing.setdefault(configs[k], []).append(k)
+            missing.setdefault(runs[k], []).append(k)
+    if fresh:
+        for one in missing:
+            records.path(one, "checkpoint").unlink(missing_ok=True)
     with tqdm(total=len(missing), desc=what, unit="run", smoothing=0.05, disable=not missing) as bar:
         while missing:
             before = len(missing)
             try:
-                with nullcontext(executor) if executor else _executor(before) as pool:
-                    pending = {pool.submit(_train, config): config for config in missing}
+                with nullcontext(executor) if executor else _executor(missing) as pool:
+                    pending = {pool.submit(_train, one): one for one in missing}
                     for future in as_completed(pending):
                         # A future kept would keep its result on a cluster, to be computed again if lost there.
-                        record, config = future.result(), pending.pop(future)
-                        records.save(record)
-                        for k in missing.pop(config):
+                        record, one = future.result(), pending.pop(future)
+                        records.save(record, one)
+                        for k in missing.pop(one):
                             found[k] = record
                         bar.update()
             # A worker was ended from outside, or the cluster's scheduler; what is not finished is done again.
@@ -59,7 +69,11 @@ def run(
 
 
 @contextmanager
-def _executor(runs: int) -> Iterator[Executor]:
+def _executor(runs: Collection[Run]) -> Iterator[Executor]:
+    if any(type(one).__module__ == "__main__" for one in runs):
+        with ThreadPoolExecutor(1) as here:
+            yield here
+        return
     if address := os.environ.get("HETSYN_SCHEDULER"):
         try:
             from distributed import Client
@@ -73,7 +87,7 @@ def _executor(runs: int) -> Iterator[Executor]:
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
     # A fresh interpreter for each worker: forking a process with threads (a notebook's) can hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, runs), context, _start_worker)
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, len(runs)), context, _start_worker)
     try:
         yield pool
         pool.shutdown()
@@ -91,9 +105,11 @@ def _start_worker() -> None:
     threading.Thread(target=end_with_the_sweep, daemon=True).start()
 
 
-def _train(config: Config) -> dict:
+def _train(run: Run) -> dict:
     torch.set_num_threads(1)
+    checkpoint = records.path(run, "checkpoint") if run.epochs > 1 else None
+    device = os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return train(config)
+        return train(run, checkpoint=checkpoint, device=device)
     except TrainingFailed as error:
-        return {"config": asdict(config), "failed": str(error)}
+        return {"config": records.settings(run), "failed": str(error)}

@@ -1,1 +1,6 @@
-"""What goes in, what should come out, and how well it does."""
+"""Tasks: what goes in, what should come out, and how well it does. `run` has what all of them share."""
+
+from .match import MatchToSample
+from .pattern import PatternGeneration
+
+TASKS = {task.__name__: task for task in (PatternGeneration, MatchToSample)}
