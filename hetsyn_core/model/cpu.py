@@ -3,6 +3,7 @@
 CPU and float32 only. Compiled by Numba on first use and kept on disk.
 """
 
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from . import kernels
 from .checks import check_input, check_neurons, check_synapses
-from .surrogate import Surrogate, Triangular
+from .surrogate import MultiGaussian, Surrogate, Triangular
 
 EMPTY = np.zeros(0, np.float32)
 
@@ -174,13 +175,16 @@ class _Spiking(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         batch, time, post = current.shape
         row = _up(post, 16)
-        kind = 0 if weight is None else 2 if decay.shape == (post, post) and post > 1 else 1
+        if weight is None:
+            recurrent = kernels.ABSENT
+        else:
+            recurrent = kernels.PER_SYNAPSE if decay.shape == (post, post) and post > 1 else kernels.PER_NEURON
         V, Z = torch.empty(batch, time, post), torch.empty(batch, time, post)
         args = (
             _numpy(current),
-            kind,
-            _pack(weight) if kind else EMPTY,
-            _decays(decay, kind, row),
+            recurrent,
+            EMPTY if weight is None else _pack(weight),
+            _decays(decay, recurrent, row),
             _pad_row(kappa, row),
             *_constants(threshold, adaptation),
             V.numpy(),
@@ -188,32 +192,27 @@ class _Spiking(torch.autograd.Function):
         )
         _spread(kernels.spike_forward, batch, *args)
         ctx.save_for_backward(weight, decay, kappa, V, Z)
-        ctx.rest = kind, threshold, adaptation, surrogate
+        ctx.rest = recurrent, threshold, adaptation, surrogate
         return V, Z
 
     @staticmethod
     def backward(ctx, grad_V, grad_Z):
         weight, decay, kappa, V, Z = ctx.saved_tensors
-        kind, threshold, adaptation, surrogate = ctx.rest
+        recurrent, threshold, adaptation, surrogate = ctx.rest
         learn_w, learn_r, learn_kappa = ctx.needs_input_grad[1:4]
         batch, time, post = V.shape
         row = _up(post, 16)
         # `back_one` takes neurons after a spike two at a time, hence an even number of rows.
-        w = _pack(weight.T, _up(post, 2)) if kind else EMPTY
-        r = _pack(decay.T, _up(post, 2)) if kind == 2 else _decays(decay, kind, row)
-        if isinstance(surrogate, Triangular):  # cheap enough to be had without passes over memory of its own
-            slope, gamma, width = V, surrogate.gamma, surrogate.zeta * threshold
-        else:
-            slope, gamma, width = surrogate.derivative(V - threshold, threshold), 1.0, 0.0
+        w = EMPTY if weight is None else _pack(weight.T, _up(post, 2))
+        r = _pack(decay.T, _up(post, 2)) if recurrent == kernels.PER_SYNAPSE else _decays(decay, recurrent, row)
         g, grad_kappa = torch.empty(batch, time, post), torch.zeros(batch, row)
         args = (
             EMPTY[:, None, None] if grad_V is None else _numpy(grad_V),
             (torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()).numpy(),
             Z.numpy(),
-            _numpy(slope),
-            np.float32(gamma),
-            np.float32(width),
-            kind,
+            V.numpy(),
+            *_surrogate(surrogate, V, threshold),
+            recurrent,
             w,
             r,
             _pad_row(kappa, row),
@@ -225,7 +224,7 @@ class _Spiking(torch.autograd.Function):
         _spread(kernels.spike_backward, _up(batch, 4) // 4, *args)
         grad_w = grad_r = None
         if learn_w or learn_r:
-            if kind == 2:
+            if recurrent == kernels.PER_SYNAPSE:
                 grad_w, grad_r = _gradients(Z, 1, g, weight, decay)  # x_k[t] = z_k[t-1]
             else:
                 grad_w, grad_r, _ = _shared_gradients(Z, 1, g, weight, decay.expand(post, 1)[:, 0], learn_r)
@@ -234,10 +233,23 @@ class _Spiking(torch.autograd.Function):
         return g, grad_w, grad_r, grad_kappa.sum(0)[:post] if learn_kappa else None, None, None, None
 
 
-def _decays(decay, kind: int, row: int):
-    if kind == 0:
+def _surrogate(surrogate: Surrogate, V: Tensor, threshold: float):
+    """Which surrogate, its constants, and all its values where the kernel has no formula for it."""
+    none = EMPTY[:, None, None]
+    if type(surrogate) is Triangular:
+        return kernels.TRIANGULAR, np.float32((surrogate.gamma, surrogate.zeta * threshold)), none
+    if type(surrogate) is MultiGaussian:  # three normal distributions: peak height, and 1 / (2 sd^2)
+        sd, wide = surrogate.sigma, surrogate.scale * surrogate.sigma
+        peak = surrogate.gamma / math.sqrt(2 * math.pi)
+        high, low = peak * (1 + surrogate.height) / sd, peak * surrogate.height / wide
+        return kernels.MULTI_GAUSSIAN, np.float32((high, 0.5 / sd**2, low, 0.5 / wide**2, surrogate.shift)), none
+    return kernels.GIVEN, EMPTY, _numpy(surrogate.derivative(V - threshold, threshold))
+
+
+def _decays(decay, recurrent: int, row: int):
+    if recurrent == kernels.ABSENT:
         return EMPTY
-    if kind == 2:
+    if recurrent == kernels.PER_SYNAPSE:
         return _pack(decay)
     return _pad_row(decay.expand(row if decay.ndim == 0 else len(decay), 1)[:, 0], row)
 

@@ -14,12 +14,19 @@ at a time, with room for whole blocks of steps and neurons, which stays in the c
 ``first`` and ``last`` are the jobs (trials, unless said otherwise) of one thread; jobs share no sum.
 """
 
+from math import factorial
+
 import numpy as np
 from numba import njit
 
 from .lanes import add, fma, load, mul, splat, store
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO, ONE, HALF, LN2, INVERSE_LN2 = np.float32((0, 1, 0.5, np.log(2), 1 / np.log(2)))
+TAYLOR = tuple(np.float32(1 / factorial(n)) for n in range(7))  # of e^x
+LEAST = np.float32(-87)  # e to this power is nearly the smallest normal float32
+
+ABSENT, PER_NEURON, PER_SYNAPSE = range(3)  # recurrent synapses, by who has a decay
+TRIANGULAR, MULTI_GAUSSIAN, GIVEN = range(3)  # surrogates: two formulas, and values from elsewhere
 
 
 @njit(cache=True, nogil=True)
@@ -165,7 +172,7 @@ def gradients(first, last, x, lag, active, g, r, grad_w, grad_ur):
 
 @njit(cache=True, nogil=True)
 def shared_current(first, last, x, w, r, out):
-    """`integrate` where a neuron's synapses share a decay: sum what arrives, then one state a neuron. w is (pre, row)."""
+    """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
     row, neurons = w.shape[1], out.shape[2]
     weights = w.reshape(-1)
@@ -245,12 +252,12 @@ def decay_ahead(I, r, ahead, pre, row):
 
 
 @njit(cache=True, nogil=True)
-def spike_forward(first, last, current, kind, w, r, kappa, theta, rho_a, a, V, Z):
-    """Eqs. 4, 5, 9. ``kind``: 0 no recurrent synapses, 1 one decay per neuron, 2 one per synapse (packed)."""
+def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a, V, Z):
+    """Eqs. 4, 5, 9. r of recurrent synapses is packed like w, or one value per neuron."""
     time, neurons = current.shape[1:]
     row = kappa.size
     pre = w.size // row
-    I = np.zeros(w.size if kind == 2 else row, np.float32)
+    I = np.zeros(w.size if recurrent == PER_SYNAPSE else row, np.float32)
     ahead = np.zeros(8 * row, np.float32)
     J, A, z = np.zeros(row, np.float32), np.zeros(row, np.float32), np.zeros(row, np.float32)
     for b in range(first, last):
@@ -260,7 +267,7 @@ def spike_forward(first, last, current, kind, w, r, kappa, theta, rho_a, a, V, Z
         z[:] = 0
         for t in range(time):
             step = t % 8
-            if kind == 2:
+            if recurrent == PER_SYNAPSE:
                 if step == 0:
                     decay_ahead(I, r, ahead, pre, row)
                 for k in range(pre):
@@ -273,7 +280,7 @@ def spike_forward(first, last, current, kind, w, r, kappa, theta, rho_a, a, V, Z
                                 event = mul(decay, event)
                             store(ahead, 7 * row + p, add(load(ahead, 7 * row + p), event))
                             store(I, s, add(load(I, s), event))
-            elif kind == 1:
+            elif recurrent == PER_NEURON:
                 for j in range(row):
                     I[j] *= r[j]
                 for k in range(pre):
@@ -355,19 +362,54 @@ def back_shared(now, r, w, state, back, row, post):
         store(back, 3 * row + p, v3)
 
 
+@njit(inline="always")
+def exp(x):
+    """e^x for x <= 0, within 2e-7: 2^k e^y with k whole and |y| <= ln(2) / 2.
+
+    Unlike the one of libm it is plain arithmetic, so that LLVM makes vector code of the loops it stands in.
+    """
+    k = np.int32(max(x, LEAST) * INVERSE_LN2 - HALF)
+    y = x - np.float32(k) * LN2
+    power = TAYLOR[6]
+    for n in range(5, -1, -1):
+        power = power * y + TAYLOR[n]
+    two_to_k = np.int32((k + 127) << 23).view(np.float32)  # k is the exponent
+    return ZERO if x < LEAST else power * two_to_k
+
+
+@njit(cache=True, nogil=True)
+def surrogate_slope(surrogate, constants, given, V, theta, b, t, slope):
+    """slope[j] = dz/dV of trial b at step t, as in `surrogate`, whose constants `cpu` prepares; or ``given`` values."""
+    neurons = slope.size
+    if surrogate == TRIANGULAR:
+        gamma, width = constants[0], constants[1]
+        for j in range(neurons):
+            slope[j] = gamma * max(ONE - abs((V[b, t, j] - theta) / width), ZERO)
+    elif surrogate == MULTI_GAUSSIAN:
+        high, narrow, low, wide, shift = constants[0], constants[1], constants[2], constants[3], constants[4]
+        for j in range(neurons):
+            u = V[b, t, j] - theta
+            left, right = u + shift, u - shift
+            slope[j] = high * exp(-narrow * u * u) - low * (exp(-wide * left * left) + exp(-wide * right * right))
+    else:
+        for j in range(neurons):
+            slope[j] = given[b, t, j]
+
+
 @njit(cache=True, nogil=True)
 def spike_backward(
-    first, last, grad_V, grad_Z, Z, V, gamma, width, kind, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa
-):
+    first, last, grad_V, grad_Z, Z, V, surrogate, constants, given,
+    recurrent, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa,
+):  # fmt: skip
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
 
-    The surrogate is gamma max(0, 1 - |V - theta| / width), or V holds its values and width is 0. grad_V may be
-    empty, which stands for zero. A job is four trials, side by side.
+    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slope`. grad_V may be empty, which stands for zero.
+    A job is four trials, side by side.
     """
     batch, time, neurons = g.shape
     row = kappa.size
     post = w.size // row
-    size = w.size if kind == 2 else row
+    size = w.size if recurrent == PER_SYNAPSE else row
     state = np.empty(4 * size, np.float32)
     reset, beta, adapt = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
     back, now = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
@@ -384,12 +426,7 @@ def spike_backward(
         for t in range(time - 1, -1, -1):
             for m in range(trials):
                 c = m * row
-                if width > 0:
-                    for j in range(neurons):
-                        slope[j] = gamma * max(ONE - abs((V[b + m, t, j] - theta) / width), ZERO)
-                else:
-                    for j in range(neurons):
-                        slope[j] = V[b + m, t, j]
+                surrogate_slope(surrogate, constants, given, V, theta, b + m, t, slope)
                 for j in range(neurons):
                     dz = grad_Z[b + m, t, j] + theta * reset[c + j] + a * adapt[c + j] + back[c + j]
                     now[c + j] = dz * slope[j]
@@ -406,10 +443,10 @@ def spike_backward(
                     reset[c + j] = kappa[j] * reset[c + j] - now[c + j]
                 for j in range(neurons):
                     adapt[c + j] = rho_a * adapt[c + j] - now[c + j]
-            if kind == 2 and trials == 4:
+            if recurrent == PER_SYNAPSE and trials == 4:
                 back_four(now, r, w, state, back, row, post)
-            elif kind == 2:
+            elif recurrent == PER_SYNAPSE:
                 back_one(now, r, w, state, back, row, post)
-            elif kind == 1:
+            elif recurrent == PER_NEURON:
                 back_shared(now, r, w, state, back, row, post)
         b += trials

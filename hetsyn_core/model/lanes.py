@@ -17,7 +17,7 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 class Lanes(types.Type):
-    """Numba type of the vector; use `load`, `store`, `splat`, `zero`, `fma`, `mul`, `add`."""
+    """Numba type of the vector; use `load`, `store`, `splat`, `fma`, `mul`, `add`."""
 
     def __init__(self):
         super().__init__(name="Lanes16")
