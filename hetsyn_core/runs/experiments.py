@@ -1,179 +1,150 @@
-"""The runs behind each figure: plain lists of configs, in three sizes (profiles).
+"""The runs behind each figure, under the figure's name, in three sizes (profiles).
 
-python -m hetsyn_core.runs.experiments            # compute what is missing of the paper's scale and keep it
-python -m hetsyn_core.runs.experiments fig2 a1    # only these
+python -m hetsyn_core.runs.experiments             # compute what is missing of the paper's scale and keep it
+python -m hetsyn_core.runs.experiments fig2 figA1  # only these
 """
 
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import fields
+from itertools import product
 
 from ..model.layer import VARIANTS
+from ..tasks import MatchToSample, PatternGeneration
+from ..tasks.run import Run
 from . import records, sweep
-from .train import Config, match_config, pattern_config
 
-NOISE_HZ = (1, 2, 3, 4)  # Fig. 2 E, F
-LEARNING_RATES = (1e-4, 5e-4, 1e-3, 5e-3)  # A1
-SNAPSHOTS = (10, 100, 1000)  # A2, iterations
-HIDDEN = (5, 20, 50, 100)  # Fig. 3 D-G
-HIDDEN_RUNS = 50  # Fig. 3 D-G; 10 of everything else
-FROZEN = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)  # Fig. 3 C
-DELAY_MS = (500, 1000, 1500, 2000, 2500)  # A3
-ADDED_NOISE_HZ = (0, 5, 10, 15, 20)  # A3
-TABLE4_TAU_MS = (100, 200, 400)
-# What "decay factors are trained directly" may mean: (recurrent, parameter, its learning rate / that of the weights).
-READINGS = (
-    (False, "decay", 1), (False, "decay", 0.1), (False, "decay", 0.01),
-    (False, "tau", 1), (False, "tau", 3), (False, "tau", 10),
-    (False, "log_tau", 1), (False, "log_tau", 10), (False, "log_tau", 20),
-    (True, "decay", 1), (True, "tau", 1), (True, "log_tau", 10),
-)  # fmt: skip
-
-MODELS = [(variant, recurrent) for recurrent in (False, True) for variant in VARIANTS]
+PROFILES = ("smoke", "quick", "paper")  # everything runs; one full run of each setting; the paper's scale
+BOTH = [False, True]  # feedforward, recurrent
+VARIED = list(VARIANTS)
+FIG3_RUNS = 50  # as in the paper; 10 of everything else
+# What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
+READINGS = [("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("tau", 3), ("tau", 10)]
+READINGS += [("log_tau", 1), ("log_tau", 10), ("log_tau", 20)]
+RECURRENT_READINGS = [("decay", 1), ("tau", 1), ("log_tau", 10)]
+SMOKE = {PatternGeneration: {"iterations": 5, "test_trials": 1}, MatchToSample: {"iterations": 5, "test_trials": 8}}
 
 
-def scale(profile: str, paper_runs: int = 10) -> tuple[range, int]:
-    """Seeds and iterations: "smoke" only shows that everything runs, "quick" is one full run of each setting.
+def grid(task: type[Run], profile: str, changes: dict, *, runs: int = 10, **settings) -> list[Run]:
+    """One run for each combination of settings, in their order, and for each seed, which varies fastest.
 
-    Quick leaves out the slowest settings, see `thinned` and `initial_taus`.
+    A list is a setting that varies, anything else its one value. ``changes`` stand above ``settings``, a list or a
+    value; smoke has five iterations, and smoke and quick one seed.
 
     Raises:
-        ValueError: an unknown profile.
+        ValueError: an unknown profile or setting, or a value out of range.
     """
-    scales = {"smoke": (range(1), 5), "quick": (range(1), 1000), "paper": (range(paper_runs), 1000)}
-    if profile not in scales:
-        raise ValueError(f"profile must be {', '.join(scales)}, not {profile!r}")
-    return scales[profile]
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be {', '.join(PROFILES)}, not {profile!r}")
+    known = {field.name for field in fields(task)}
+    if unknown := set(changes) - known:
+        raise ValueError(
+            f"{task.__name__} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )
+    settings |= SMOKE[task] if profile == "smoke" else {}
+    settings |= {"seed": list(range(runs if profile == "paper" else 1))} | changes
+    settings["seed"] = settings.pop("seed")  # last
+    levels = [value if isinstance(value, list) else [value] for value in settings.values()]
+    return [task(**dict(zip(settings, combination))) for combination in product(*levels)]
 
 
-def thinned(profile: str, values: tuple, every: int) -> tuple:
+def detailed(runs: list[Run], *shown: dict) -> list[Run]:
+    """The runs, those of the first seed with any of the settings ``shown`` keeping their details for a panel."""
+    seed = min((run.seed for run in runs), default=0)
+
+    def keeps(run: Run) -> bool:
+        return run.seed == seed and any(all(getattr(run, k) == v for k, v in own.items()) for own in shown)
+
+    return [run.replace(detail=True) if keeps(run) else run for run in runs]
+
+
+def thinned(profile: str, values: list, every: int) -> list:
     """All values of a setting at the paper's scale, otherwise one in ``every``, from the first."""
     return values if profile == "paper" else values[::every]
 
 
-def _pattern(profile: str, seeds: range, iterations: int, **changes) -> list[Config]:
-    trials = {"eval_trials": 1} if profile == "smoke" else {}
-    return [pattern_config(**trials, **{"iterations": iterations, "seed": s} | changes) for s in seeds]
+def fig2(profile: str, changes: dict) -> list[Run]:
+    """Eight models at four noise levels; panel A shows a run of each at 2 Hz."""
+    noise_hz = [1.0, 2.0, 3.0, 4.0]
+    runs = grid(PatternGeneration, profile, changes, recurrent=BOTH, variant=VARIED, noise_hz=noise_hz)
+    return detailed(runs, {"noise_hz": quiet_hz(runs)})
 
 
-def _match(profile: str, seeds: range, iterations: int, **changes) -> list[Config]:
-    trials = {"eval_trials": 8} if profile == "smoke" else {}
-    return [match_config(**trials, iterations=iterations, seed=s, **changes) for s in seeds]
+def quiet_hz(runs: list[Run]) -> float:
+    """The noise level of Fig. 2 A-D, 2 Hz; where that is changed, the lowest there is."""
+    levels = {run.noise_hz for run in runs}
+    return 2.0 if 2.0 in levels else min(levels)
 
 
-def pattern_noise(profile: str) -> list[Config]:
-    """Fig. 2: eight models at four noise levels. The first run at 2 Hz keeps its details for panel A."""
-    return [
-        config
-        for variant, recurrent in MODELS
-        for noise in NOISE_HZ
-        for seeds, detail in _first_apart(scale(profile)[0], noise == 2)
-        for config in _pattern(
-            profile, seeds, scale(profile)[1], variant=variant, recurrent=recurrent, noise_hz=noise, detail=detail
-        )
-    ]
+def figA1(profile: str, changes: dict) -> list[Run]:
+    """The feedforward variants at four learning rates, 2 Hz noise."""
+    return grid(PatternGeneration, profile, changes, variant=VARIED, lr=[1e-4, 5e-4, 1e-3, 5e-3])
 
 
-def _first_apart(seeds: range, detail: bool) -> list[tuple[range, bool]]:
-    return [(seeds[:1], True), (seeds[1:], False)] if detail else [(seeds, False)]
+def figA2(profile: str, changes: dict) -> list[Run]:
+    """F-HetSynLIF with three targets after 10, 100 and 1000 iterations; a run of each is shown."""
+    snapshots = {"iterations": [1, 3, 5] if profile == "smoke" else [10, 100, 1000]}
+    return detailed(grid(PatternGeneration, profile, snapshots | changes, n_targets=3), {})
 
 
-def learning_rates(profile: str) -> list[Config]:
-    """A1: the feedforward variants at four learning rates, 2 Hz noise."""
-    return [
-        config
-        for variant in VARIANTS
-        for lr in LEARNING_RATES
-        for config in _pattern(profile, *scale(profile), variant=variant, lr=lr)
-    ]
+def fig3(profile: str, changes: dict) -> list[Run]:
+    """A, B, D-G: eight models with 5 to 100 hidden neurons; panel A shows a run of HetSynLIF with 100."""
+    hidden = [5, 20, 50, 100]
+    runs = grid(MatchToSample, profile, changes, runs=FIG3_RUNS, recurrent=BOTH, variant=VARIED, hidden=hidden)
+    return detailed(runs, {"variant": "HetSynLIF", "hidden": max(run.hidden for run in runs)})
 
 
-def three_targets(profile: str) -> list[Config]:
-    """A2: F-HetSynLIF with three targets after 10, 100 and 1000 iterations; the first run keeps its details."""
-    snapshots = (1, 3, 5) if profile == "smoke" else SNAPSHOTS
-    return [
-        config
-        for iterations in snapshots
-        for seeds, detail in _first_apart(scale(profile)[0], True)
-        for config in _pattern(profile, seeds, iterations, n_targets=3, detail=detail)
-    ]
+def fig3c(profile: str, changes: dict) -> list[Run]:
+    """C: R-HetSynLIF with a fraction of its time constants frozen."""
+    frozen = thinned(profile, [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95], 2)
+    return grid(MatchToSample, profile, changes, recurrent=True, frozen=frozen)
 
 
-def hidden_sizes(profile: str) -> list[Config]:
-    """Fig. 3 A, B, D-G: eight models with 5 to 100 hidden neurons."""
-    return [
-        config
-        for variant, recurrent in MODELS
-        for hidden in HIDDEN
-        for seeds, detail in _first_apart(scale(profile, HIDDEN_RUNS)[0], variant == "HetSynLIF" and hidden == 100)
-        for config in _match(
-            profile, seeds, scale(profile)[1], variant=variant, recurrent=recurrent, hidden=hidden, detail=detail
-        )
-    ]
+def figA3_delay(profile: str, changes: dict) -> list[Run]:
+    """R-HetSynLIF with longer delays."""
+    delay_ms = thinned(profile, [500.0, 1000.0, 1500.0, 2000.0, 2500.0], 4)
+    return grid(MatchToSample, profile, changes, recurrent=True, delay_ms=delay_ms)
 
 
-def frozen_decays(profile: str) -> list[Config]:
-    """Fig. 3 C: R-HetSynLIF with a fraction of its time constants frozen."""
-    return [c for f in thinned(profile, FROZEN, 2) for c in _match(profile, *scale(profile), recurrent=True, frozen=f)]
+def figA3_noise(profile: str, changes: dict) -> list[Run]:
+    """R-HetSynLIF with noise on all channels, and on those of the cues alone (open in the paper) at 20 Hz."""
+    added_noise_hz = thinned(profile, [0.0, 5.0, 10.0, 15.0, 20.0], 4)
+    on_all = grid(MatchToSample, profile, changes, recurrent=True, added_noise_hz=added_noise_hz)
+    most = max(run.added_noise_hz for run in on_all)
+    changes = {"noise_on": "cues"} | changes | {"added_noise_hz": most}
+    return on_all + [run for run in grid(MatchToSample, profile, changes, recurrent=True) if run not in on_all]
 
 
-def delays(profile: str) -> list[Config]:
-    """A3: R-HetSynLIF with longer delays."""
-    return [
-        c for d in thinned(profile, DELAY_MS, 4) for c in _match(profile, *scale(profile), recurrent=True, delay_ms=d)
-    ]
+def table4(profile: str, changes: dict) -> list[Run]:
+    """HetSynLIF from three initial time constants, under several readings of how decays are trained.
 
-
-def added_noise(profile: str) -> list[Config]:
-    """A3: R-HetSynLIF with noise on all channels, and on those of the cues alone (open in the paper) at 20 Hz."""
-    where = [(hz, "all") for hz in thinned(profile, ADDED_NOISE_HZ, 4)] + [(ADDED_NOISE_HZ[-1], "cues")]
-    return [c for hz, on in where for c in _match(profile, *scale(profile), recurrent=True, noise_hz=hz, noise_on=on)]
-
-
-def initial_taus(profile: str) -> list[Config]:
-    """Table 4: HetSynLIF from three initial time constants, under several readings of how decays are trained.
-
-    The recurrent ones, three times as slow, only at the paper's scale.
+    The recurrent ones, three times as slow, only at the paper's scale. One network of each is kept.
     """
-    return [
-        config
-        for recurrent, parameterization, rate in READINGS
-        if profile == "paper" or not recurrent
-        for mu in TABLE4_TAU_MS
-        for config in _match(
-            profile,
-            *scale(profile),
-            recurrent=recurrent,
-            parameterization=parameterization,
-            decay_lr_scale=rate,
-            tau_s_mean_ms=mu,
-            tau_s_sd_ms=0.1 * mu,
-            detail=True,
-        )
-    ]
+    starts = [("normal", float(mu), 0.1 * mu) for mu in (100, 200, 400)]
+    runs = []
+    for recurrent in BOTH if profile == "paper" else [False]:
+        for parameterization, rate in RECURRENT_READINGS if recurrent else READINGS:
+            runs += grid(
+                MatchToSample, profile, changes, recurrent=recurrent, parameterization=parameterization,
+                decay_lr_scale=float(rate), tau_s_draw=starts, reset_above_ms=700.0,
+            )  # fmt: skip
+    return detailed(runs, {})
 
 
-def tied_reset(profile: str) -> list[Config]:
-    """Open in the paper: HetNeuLIF whose reset decays like the neuron's synapses, in both tasks."""
-    options = dict(variant="HetNeuLIF", tau_reset_ms=None)
-    return [
-        config
-        for make in (_pattern, _match)
-        for recurrent in (False, True)
-        for config in make(profile, *scale(profile), recurrent=recurrent, **options)
-    ]
+def tied_reset(profile: str, changes: dict) -> list[Run]:
+    """Open in the paper: HetNeuLIF whose reset decays like the neuron's synapses, in pattern generation (Fig. 2)."""
+    return grid(PatternGeneration, profile, changes, variant="HetNeuLIF", recurrent=BOTH, tau_reset_ms=None)
 
 
-EXPERIMENTS: dict[str, Callable[[str], list[Config]]] = {
-    "fig2": pattern_noise,
-    "a1": learning_rates,
-    "a2": three_targets,
-    "fig3": hidden_sizes,
-    "fig3c": frozen_decays,
-    "a3_delay": delays,
-    "a3_noise": added_noise,
-    "table4": initial_taus,
-    "tied_reset": tied_reset,
+def tied_reset_match(profile: str, changes: dict) -> list[Run]:
+    """The same in match-to-sample (Fig. 3)."""
+    return grid(MatchToSample, profile, changes, variant="HetNeuLIF", recurrent=BOTH, tau_reset_ms=None)
+
+
+EXPERIMENTS: dict[str, Callable[[str, dict], list[Run]]] = {
+    make.__name__: make
+    for make in (fig2, figA1, figA2, fig3, fig3c, figA3_delay, figA3_noise, table4, tied_reset, tied_reset_match)
 }
 
 
@@ -185,8 +156,8 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := set(names) - set(EXPERIMENTS):
         parser.error(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}")
     for name in names:
-        found = sweep.run(EXPERIMENTS[name]("paper"), what=name)
-        print(records.consolidate(name, found), file=sys.stderr)
+        runs = EXPERIMENTS[name]("paper", {})
+        print(records.consolidate(name, runs, sweep.run(runs, what=name)), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from concurrent.futures import (
     as_completed,
 )
 from contextlib import contextmanager, nullcontext
+
 import torch
 from tqdm import tqdm
 
