@@ -115,7 +115,7 @@ class _Training:
         self.tested = self.test()
         if run.epochs > 1:
             for name, value in self.tested.items():
-                prefix = "" if name.startswith(run.splits) else "test_"
+                prefix = "" if name.startswith("validation") else "test_"
                 self.curves.setdefault(prefix + name, []).append(value)
 
     def check_loss(self, loss: Tensor, iteration: int) -> None:
@@ -126,7 +126,7 @@ class _Training:
     def test(self) -> dict[str, float]:
         """All splits of the task; "test" has no prefix."""
         tested = {}
-        for split in self.run.splits:
+        for split in self.run.splits():
             prefix = "" if split == "test" else f"{split}_"
             try:
                 tested |= {prefix + name: value for name, value in evaluate(self.network, self.run, split).items()}

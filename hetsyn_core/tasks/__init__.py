@@ -2,5 +2,6 @@
 
 from .match import MatchToSample
 from .pattern import PatternGeneration
+from .speech import Speech
 
-TASKS = {task.__name__: task for task in (PatternGeneration, MatchToSample)}
+TASKS = {task.__name__: task for task in (PatternGeneration, MatchToSample, Speech)}

@@ -63,7 +63,6 @@ class Run(ABC):
     version: ClassVar[int] = 1  # raise it when results change; records of the old code are then no longer found
     surrogate: ClassVar[Surrogate] = Triangular()
     spiking_readout: ClassVar[bool] = False
-    splits: ClassVar[tuple[str, ...]] = ("test",)  # what is tested, in the order of the record
 
     @abstractmethod
     def sizes(self) -> tuple[int, ...]:
@@ -108,6 +107,14 @@ class Run(ABC):
             return repeat(self.batch)
         full, rest = divmod(self.test_trials, TEST_BATCH)
         return [TEST_BATCH] * full + [rest] * (rest > 0)
+
+    def splits(self) -> tuple[str, ...]:
+        """What is tested after each epoch: "test", and "validation" where the task has it."""
+        return ("test",)
+
+    def step_ms(self) -> float:
+        """Duration of a step of the input, for rates."""
+        return self.dt_ms
 
     def epoch(self) -> int:
         """Batches in an epoch."""
@@ -200,7 +207,7 @@ def evaluate(network: Network, run: Run, split: str = "test") -> dict[str, float
     tested = 0
     for x, wanted in run.batches(split, rng):
         traces = network(x.to(device)).cpu()
-        parts = {"rate_hz": mean_rate_hz(traces, run.dt_ms) * len(x)}
+        parts = {"rate_hz": mean_rate_hz(traces, run.step_ms()) * len(x)}
         # A list is added up in its order, an array as numpy does; records on file were.
         for name, values in run.measure(traces, wanted).items():
             parts[name] = sum(values) if isinstance(values, list) else float(values.sum())
@@ -213,9 +220,9 @@ def evaluate(network: Network, run: Run, split: str = "test") -> dict[str, float
     return {name: total / tested for name, total in sums.items()}
 
 
-def mean_rate_hz(traces: Traces, dt_ms: float) -> float:
+def mean_rate_hz(traces: Traces, step_ms: float) -> float:
     """Mean firing rate over hidden neurons of all layers and over trials."""
-    return float(torch.cat(traces.spikes, 2).mean()) * 1000 / dt_ms
+    return float(torch.cat(traces.spikes, 2).mean()) * 1000 / step_ms
 
 
 def rate_penalty(spikes: Tensor, dt_ms: float, target_hz: float = 10.0) -> Tensor:
