@@ -54,7 +54,7 @@ def letter(ax: Axes, text: str) -> None:
 
 
 def curves(ax: Axes, data: pd.DataFrame, **labels) -> None:
-    """Learning curves of `results.curves`: median over runs, band from the first to the third quartile."""
+    """Learning curves of `tables.curves`: median over runs, band from the first to the third quartile."""
     sns.lineplot(data, x="iteration", y="value", hue="variant", ax=ax, errorbar=("pi", 50), **_BY_VARIANT)
     ax.set(**labels)
 
