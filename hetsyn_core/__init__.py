@@ -1,9 +1,25 @@
 """HetSyn: spiking networks in which every synapse has its own time constant."""
 
-from .model.layer import Layer, Network
-from .runs import sweep
-from .runs.train import train
-from .tasks import MatchToSample, PatternGeneration
-from .tasks.run import Run
+from importlib import import_module
 
-__all__ = ["Layer", "MatchToSample", "Network", "PatternGeneration", "Run", "sweep", "train"]
+# Imported when asked for: a worker that trains needs no plots, a network on a GPU neither Numba nor pandas.
+_HOME = {
+    "Layer": "model.layer",
+    "Network": "model.layer",
+    "Run": "tasks.run",
+    "MatchToSample": "tasks.match",
+    "PatternGeneration": "tasks.pattern",
+    "Speech": "tasks.speech",
+    "train": "runs.train",
+    "experiment": "report.tables",
+}
+_MODULES = {"sweep": "runs.sweep", "claims": "report.claims", "plots": "report.plots", "tables": "report.tables"}
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

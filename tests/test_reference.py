@@ -150,7 +150,7 @@ def test_time_constants_and_decays_are_inverse_at_the_ends_too():
         ),
         (lambda: reference.synaptic_current(torch.ones(1, 2, 5), torch.ones(4, 5), torch.tensor(1.5)), r"\[0, 1\]"),
         (lambda: Network((3, 2, 1), variant="LIF"), "unknown variant"),
-        (lambda: Layer(3, 2, tau_s_ms=-5.0), "positive"),
+        (lambda: Layer(3, 2, tau_s=-5.0), "positive"),
         (lambda: Layer(3, 2, frozen=2.0), "between 0 and 1"),
     ],
 )

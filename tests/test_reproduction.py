@@ -1,16 +1,16 @@
 """One full-scale record of each committed experiment, drawn at random, is computed again and compared."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from test_records import same
 
-from hetsyn_core.report.notebooks import ROOT
+from hetsyn_core.paths import ROOT
 from hetsyn_core.runs import records, sweep
-from hetsyn_core.runs.train import Config, match_config, train
+from hetsyn_core.runs.train import train
+from hetsyn_core.tasks import MatchToSample
 
 FILES = sorted((ROOT / "data" / "records").glob("*.parquet"))  # not of $HETSYN_RECORDS, which is empty in tests
 COMPARED = "mse", "accuracy", "rate_hz"  # on another machine; a task has two of them
@@ -26,7 +26,7 @@ def draw(path, rng):
 
 
 def configuration(record):
-    return replace(Config(**record["config"]), seed=0, detail=False)
+    return records.restore(record["config"]).replace(seed=0, detail=False)
 
 
 def difference(again, record, runs):
@@ -61,7 +61,7 @@ def train_again(chosen, folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HETSYN_RECORDS", str(folder))
         patch.delenv("HETSYN_SCHEDULER", raising=False)
-        return sweep.run([Config(**record["config"]) for record in chosen], fresh=True)
+        return sweep.run([records.restore(record["config"]) for record in chosen], fresh=True)
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +84,27 @@ def test_a_record_drawn_at_random_comes_out_again(path, drawn, tmp_path):
         record = next(run for run in runs if run["config"]["seed"] != record["config"]["seed"])
         found = difference(*train_again([record], tmp_path), record, runs)
     if found:
-        pytest.fail(f"{found}: train(Config(**{record['config']}))", pytrace=False)
+        pytest.fail(f"{found}: {records.restore(record['config'])}", pytrace=False)
 
 
 @pytest.fixture(scope="module")
 def some(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setenv("HETSYN_RECORDS", str(tmp_path_factory.mktemp("some")))
-        configs = [match_config(hidden=4, iterations=3, batch=2, eval_trials=8, seed=seed) for seed in range(5)]
-        others = [match_config(hidden=5, iterations=3, batch=2, eval_trials=8), replace(configs[0], lr=1e30)]
-        return records.consolidate("some", sweep.run(configs + others, executor=pool))
+        runs = [MatchToSample(hidden=4, iterations=3, batch=2, test_trials=8, seed=seed) for seed in range(5)]
+        runs += [runs[0].replace(hidden=5), runs[0].replace(lr=1e30)]
+        return records.consolidate("some", runs, sweep.run(runs, executor=pool))
 
 
 def test_a_draw_comes_with_the_other_seeds_and_never_failed(some):
     for seed in range(20):
         record, runs = draw(some, np.random.default_rng(seed))
-        assert "failed" not in record and len(runs) == {4: 5, 5: 1}[record["config"]["hidden"]]
+        assert "failed" not in record and len(runs) == {4: 5, 5: 1}[record["config"]["hidden"][0]]
 
 
 def test_one_other_bit_is_noticed_on_the_same_machine_and_another_outcome_on_any(some):
     record, runs = draw(some, np.random.default_rng(0))
-    again = train(Config(**record["config"]))
+    again = train(records.restore(record["config"]))
     assert difference(again, record, runs) is None
     loss = np.nextafter(again["curves"]["loss"], np.float32(0))
     other_bit = again | {"curves": again["curves"] | {"loss": loss}}

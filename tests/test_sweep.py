@@ -12,7 +12,8 @@ import pytest
 from distributed import LocalCluster
 
 from hetsyn_core.runs import records, sweep
-from hetsyn_core.runs.train import match_config, train
+from hetsyn_core.runs.train import train
+from hetsyn_core.tasks import MatchToSample
 
 # A sweep as a program of its own, to be ended by force. Two workers on any machine; slow disk, so that many an end
 # falls between the writing of a record and its renaming.
@@ -22,13 +23,13 @@ os.cpu_count = lambda: 2
 fsync = os.fsync
 os.fsync = lambda file: (time.sleep(0.2), fsync(file))
 from hetsyn_core.runs import sweep
-from hetsyn_core.runs.train import match_config
-sweep.run([match_config(hidden=4, iterations=150, batch=2, eval_trials=2, seed=seed) for seed in range(20)])
+from hetsyn_core.tasks import MatchToSample
+sweep.run([MatchToSample(hidden=4, iterations=150, batch=2, test_trials=2, seed=seed) for seed in range(20)])
 """
 
 
 def small(**changes):
-    return match_config(**dict(hidden=4, iterations=3, batch=2, eval_trials=2) | changes)
+    return MatchToSample(**dict(hidden=4, iterations=3, batch=2, test_trials=2) | changes)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def test_side_by_side_gives_the_same_records_in_order():
 
 def test_only_what_is_missing_is_trained(monkeypatch):
     trained = []
-    monkeypatch.setattr(sweep, "train", lambda c: trained.append(c.seed) or train(c))
+    monkeypatch.setattr(sweep, "train", lambda one, **rest: trained.append(one.seed) or train(one))
     with ThreadPoolExecutor(1) as pool:
         sweep.run([small(seed=0)], executor=pool)
         sweep.run([small(seed=0), small(seed=1)], executor=pool)
@@ -96,7 +97,7 @@ def test_ending_the_sweep_at_five_random_moments_loses_nothing(tmp_path):
     for count in sorted(1 + rng.choice(12, 5, replace=False)):
         process = start_program()
         try:
-            wait(lambda: len(kept(tmp_path)) >= count)
+            wait(lambda count=count: len(kept(tmp_path)) >= count)
             time.sleep(rng.uniform(0, 0.4))
         finally:
             os.killpg(process.pid, signal.SIGKILL)

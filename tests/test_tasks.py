@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from hetsyn_core.tasks import synthetic as tasks
+from hetsyn_core.model.layer import Traces
+from hetsyn_core.tasks import MatchToSample, PatternGeneration, match, pattern
+from hetsyn_core.tasks.run import poisson, rate_penalty
 
-STARTS, LENGTH = tasks.SEGMENT_STARTS, tasks.SEGMENT_STEPS
+STARTS, LENGTH = pattern.SEGMENT_STARTS, pattern.SEGMENT_STEPS
 
 
 def rng(seed=0):
@@ -27,24 +29,24 @@ def assert_rate(raster, rate_hz, dt_ms):
 
 
 def test_template_is_10_hz_and_belongs_to_the_seed():
-    segment, targets = tasks.pattern_template(1, n_targets=3)
+    segment, targets = pattern.pattern_template(1, n_targets=3)
     assert segment.shape == (500, 100) and targets.shape == (2000, 3) and targets.dtype == np.float32
     assert_rate(segment, 10, 1)
-    again = tasks.pattern_template(1, n_targets=1)
+    again = pattern.pattern_template(1, n_targets=1)
     assert (segment == again[0]).all() and (targets[:, :1] == again[1]).all()
-    assert (segment != tasks.pattern_template(2)[0]).any()
+    assert (segment != pattern.pattern_template(2)[0]).any()
 
 
 def test_targets_fill_one_side_of_the_range_and_hold_five_cosines():
-    targets = tasks.pattern_template(3, n_targets=20)[1]
+    targets = pattern.pattern_template(3, n_targets=20)[1]
     np.testing.assert_allclose(np.abs(targets).max(0), 1, rtol=1e-6)
     power = np.abs(np.fft.rfft(targets, axis=0))  # 2000 ms: bins of 0.5 Hz
     assert (power[1:6] > 1e-2).all() and power[0].max() < 1e-2 and power[6:].max() < 1e-2
 
 
 def test_segment_is_repeated_exactly_and_gaps_are_silent_without_noise():
-    segment = tasks.pattern_template(0)[0]
-    x = tasks.pattern_input(segment, 0, rng())
+    segment = pattern.pattern_template(0)[0]
+    x = pattern.pattern_input(segment, 0, rng())
     assert x.shape == (1, 2000, 100) and x.dtype == torch.float32
     for start in STARTS:
         assert (x[0, start : start + LENGTH].numpy() == segment).all()
@@ -52,9 +54,9 @@ def test_segment_is_repeated_exactly_and_gaps_are_silent_without_noise():
 
 
 def test_noise_is_joined_by_or_and_redrawn():
-    segment = tasks.pattern_template(0)[0]
+    segment = pattern.pattern_template(0)[0]
     stream = rng(0)  # the template's own seed, which must not make its noise follow the segment
-    first, second = (tasks.pattern_input(segment, 4, stream)[0].numpy() for _ in range(2))
+    first, second = (pattern.pattern_input(segment, 4, stream)[0].numpy() for _ in range(2))
     assert (first != second).any()
     for x in first, second:
         kept = np.ones(x.shape, bool)  # where the segment is silent, noise alone
@@ -65,15 +67,15 @@ def test_noise_is_joined_by_or_and_redrawn():
 
 
 def test_normalised_distance():
-    target = tasks.pattern_template(5, n_targets=2)[1]
-    assert tasks.normalised_distance(target, target, 2, 1) == pytest.approx(1)
-    assert tasks.normalised_distance(0.5 * target + 3, target, 3, 2) == pytest.approx(0.25, rel=1e-4)
+    target = pattern.pattern_template(5, n_targets=2)[1]
+    assert pattern.normalised_distance(target, target, 2, 1) == pytest.approx(1)
+    assert pattern.normalised_distance(0.5 * target + 3, target, 3, 2) == pytest.approx(0.25, rel=1e-4)
     periodic = np.sin(2 * np.pi * np.arange(2000) / 750)[:, None].repeat(2, 1)
-    assert tasks.normalised_distance(periodic, target, 2, 1) == pytest.approx(0, abs=1e-12)
+    assert pattern.normalised_distance(periodic, target, 2, 1) == pytest.approx(0, abs=1e-12)
     # Only the two windows count.
     changed = target.copy()
     changed[500:750], changed[1250:] = 9, 9
-    assert tasks.normalised_distance(changed, target, 2, 1) == pytest.approx(1)
+    assert pattern.normalised_distance(changed, target, 2, 1) == pytest.approx(1)
 
 
 # Match-to-sample
@@ -81,7 +83,7 @@ def test_normalised_distance():
 
 @pytest.mark.parametrize("delay_ms", [0, 800, 2500])
 def test_cues_are_where_and_what_they_should_be(delay_ms):
-    x, label, cues = tasks.match_trials(200, rng(), delay_ms=delay_ms)
+    x, label, cues = match.match_trials(200, rng(), delay_ms=delay_ms)
     assert x.shape == (200, (250 + delay_ms) // 5, 30) and x.dtype == torch.float32 and label.dtype == torch.int64
     assert (label.numpy() == (cues[:, 0] == cues[:, 1])).all()
     assert_rate(x[:, :, 20:], 10, 5)
@@ -96,14 +98,14 @@ def test_cues_are_where_and_what_they_should_be(delay_ms):
 
 
 def test_pairs_of_cues_are_equally_likely():
-    cues = tasks.match_trials(2000, rng(), delay_ms=0)[2]
+    cues = match.match_trials(2000, rng(), delay_ms=0)[2]
     counts = np.bincount(2 * cues[:, 0] + cues[:, 1], minlength=4)
     assert counts.sum() == 2000 and abs(counts - 500).max() < 5 * math.sqrt(2000 * 0.25 * 0.75)
 
 
 def test_added_noise_is_on_all_channels_and_takes_no_spike_away():
-    plain = tasks.match_trials(100, rng(7))[0]
-    x = tasks.match_trials(100, rng(7), added_noise_hz=20)[0]
+    plain = match.match_trials(100, rng(7))[0]
+    x = match.match_trials(100, rng(7), added_noise_hz=20)[0]
     assert (x >= plain).all()
     added = x.numpy()[plain.numpy() == 0]
     assert_rate(added, 20, 5)
@@ -111,18 +113,18 @@ def test_added_noise_is_on_all_channels_and_takes_no_spike_away():
 
 
 def test_added_noise_on_the_cue_channels_leaves_the_others_alone():
-    plain, x = (tasks.match_trials(100, rng(7), added_noise_hz=hz, noise_on="cues")[0] for hz in (0, 20))
+    plain, x = (match.match_trials(100, rng(7), added_noise_hz=hz, noise_on="cues")[0] for hz in (0, 20))
     assert (x[:, :, 20:] == plain[:, :, 20:]).all() and (x[:, :, :20] >= plain[:, :, :20]).all()
     assert (x != plain).any()
 
 
 def test_trials_come_from_the_generator_alone():
-    assert (tasks.match_trials(8, rng(3))[0] == tasks.match_trials(8, rng(3))[0]).all()
-    assert (tasks.match_trials(8, rng(3))[0] != tasks.match_trials(8, rng(4))[0]).any()
+    assert (match.match_trials(8, rng(3))[0] == match.match_trials(8, rng(3))[0]).all()
+    assert (match.match_trials(8, rng(3))[0] != match.match_trials(8, rng(4))[0]).any()
 
 
 def test_other_steps_keep_the_rates():
-    x = tasks.match_trials(200, rng(), dt_ms=2)[0]
+    x = match.match_trials(200, rng(), dt_ms=2)[0]
     assert x.shape[1] == 1050 // 2
     assert_rate(x[:, :, 20:], 10, 2)
 
@@ -134,43 +136,67 @@ def test_other_steps_keep_the_rates():
 def test_rate_penalty_of_known_rates(every, expected):
     spikes = torch.zeros(2, 1000, 4)
     spikes[:, ::every] = 1  # 10, 20 and 1 Hz at 1 ms
-    assert tasks.rate_penalty(spikes, 1).item() == pytest.approx(expected, abs=1e-5)
+    assert rate_penalty(spikes, 1).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_rate_penalty_averages_over_trials_before_squaring_and_over_neurons_after():
     spikes = torch.zeros(2, 100, 2)
     spikes[0, ::50, 0] = 1  # 20 Hz and 0 Hz at 10 ms: 10 Hz x 0.2
-    assert tasks.rate_penalty(spikes, 10, target_hz=1).item() == pytest.approx(0.5)
+    assert rate_penalty(spikes, 10, target_hz=1).item() == pytest.approx(0.5)
+
+
+def traces(readout, spikes):
+    return Traces([], [spikes], readout, None)
 
 
 def test_losses():
     silent = torch.zeros(3, 2000, 4)  # penalty 1
     target = torch.linspace(-1, 1, 2000)[:, None]
-    loss, mse = tasks.pattern_loss(target.repeat(3, 1, 1) + 0.5, target, silent)
-    assert mse.item() == pytest.approx(0.25) and loss.item() == pytest.approx(0.26)
+    off = traces(target.repeat(3, 1, 1) + 0.5, silent)
+    assert PatternGeneration().score(off, target)[1].item() == pytest.approx(0.25)
+    assert PatternGeneration().measure(off, target)["mse"] == pytest.approx(np.full(3, 0.25))
+    assert PatternGeneration().loss(off, target).item() == pytest.approx(0.26)
     readout = torch.zeros(3, 7, 2)
     readout[:, :-1] = 99  # only the last step decides
     readout[:, -1, 1] = torch.tensor([2.0, -2.0, 2.0])
     label = torch.tensor([1, 0, 0])
-    assert tasks.match_accuracy(readout, label) == pytest.approx(2 / 3)
+    decided = traces(readout, silent[:, :7])
+    assert MatchToSample().measure(decided, label)["accuracy"].tolist() == [1, 1, 0]
     expected = (2 * math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 3 + 0.01
-    assert tasks.match_loss(readout, label, silent[:, :7]).item() == pytest.approx(expected)
+    assert MatchToSample().loss(decided, label).item() == pytest.approx(expected)
+
+
+def test_poisson_takes_its_rate_from_the_step():
+    assert_rate(poisson((100_000,), 40, 5, rng()), 40, 5)
+
+
+def test_table4_takes_infinite_time_constants_as_a_trial_and_resets_the_long_ones():
+    run = MatchToSample(hidden=4, reset_above_ms=700.0, tau_s_draw=("normal", 100.0, 10.0))
+    network = run.network()
+    with torch.no_grad():
+        network.layers[0].decay_parameter[:, 0], network.layers[0].decay_parameter[0, 29] = 1, 0
+    found = match.pathway_taus(network, 700.0, run.trial_ms())
+    assert run.trial_ms() == 1050 and found["long_share"] == pytest.approx(4 / 120)
+    tau = network.layers[0].tau_s_ms()[:, :20].numpy()
+    assert found["cue_tau"] == pytest.approx(np.minimum(tau, 1050).mean(), rel=1e-5)
+    back = match.without_long_taus(network, run).layers[0].tau_s_ms()
+    assert back[:, 0].numpy() == pytest.approx(100) and back[0, 29] == 0 and network.layers[0].tau_s_ms()[0, 0] > 1e9
 
 
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: tasks.match_trials(4, rng(), delay_ms=802), "802 ms is not a whole number"),
-        (lambda: tasks.match_trials(4, rng(), delay_ms=-5), "-5 ms"),
-        (lambda: tasks.match_trials(4, rng(), dt_ms=0), "dt must be positive"),
-        (lambda: tasks.match_trials(4, rng(), added_noise_hz=300), "between 0 and 200 Hz"),
-        (lambda: tasks.match_trials(0, rng()), "at least one trial"),
-        (lambda: tasks.pattern_template(0, n_targets=0), "at least one target"),
-        (lambda: tasks.pattern_input(np.zeros((400, 100)), 2, rng()), "a segment has shape"),
-        (lambda: tasks.pattern_input(np.zeros((500, 100)), -1, rng()), "between 0 and 1000 Hz"),
-        (lambda: tasks.pattern_input(np.zeros((500, 100)), math.nan, rng()), "between 0 and 1000 Hz"),
-        (lambda: tasks.normalised_distance(np.zeros(2000), np.zeros(2000), 2, 2), "two different occurrences"),
-        (lambda: tasks.normalised_distance(np.zeros(2000), np.zeros((2000, 1)), 2, 1), "must both have 2000 steps"),
+        (lambda: match.match_trials(4, rng(), delay_ms=802), "802 ms is not a whole number"),
+        (lambda: match.match_trials(4, rng(), delay_ms=-5), "-5 ms"),
+        (lambda: match.match_trials(4, rng(), dt_ms=0), "dt must be positive"),
+        (lambda: match.match_trials(4, rng(), added_noise_hz=300), "between 0 and 200 Hz"),
+        (lambda: match.match_trials(0, rng()), "at least one trial"),
+        (lambda: pattern.pattern_template(0, n_targets=0), "at least one target"),
+        (lambda: pattern.pattern_input(np.zeros((400, 100)), 2, rng()), "a segment has shape"),
+        (lambda: pattern.pattern_input(np.zeros((500, 100)), -1, rng()), "between 0 and 1000 Hz"),
+        (lambda: pattern.pattern_input(np.zeros((500, 100)), math.nan, rng()), "between 0 and 1000 Hz"),
+        (lambda: pattern.normalised_distance(np.zeros(2000), np.zeros(2000), 2, 2), "two different occurrences"),
+        (lambda: pattern.normalised_distance(np.zeros(2000), np.zeros((2000, 1)), 2, 1), "must both have 2000 steps"),
     ],
 )
 def test_errors(call, words):

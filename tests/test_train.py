@@ -1,32 +1,24 @@
 """Training: it learns, it repeats itself bit for bit, it holds what it promises, and it fails with a reason."""
 
-from dataclasses import asdict
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 import torch
 
 from hetsyn_core.model.layer import VARIANTS
-from hetsyn_core.runs import train as module
-from hetsyn_core.runs.train import (
-    Config,
-    TrainingFailed,
-    build_network,
-    draw_trials,
-    evaluate,
-    iterations_to,
-    match_config,
-    pattern_config,
-    train,
-)
-from hetsyn_core.tasks import synthetic as tasks
+from hetsyn_core.runs import records
+from hetsyn_core.runs.train import TrainingFailed, named_decays, train
+from hetsyn_core.tasks import MatchToSample, PatternGeneration, run
+from hetsyn_core.tasks.match import iterations_to
+from hetsyn_core.tasks.run import TEST, TEST_SEED, Run, evaluate
+
+PATTERN, MATCH = PatternGeneration, MatchToSample
 
 
-def tiny(task="match", **changes):
-    small = dict(hidden=5, iterations=3, eval_trials=4)
-    if task == "pattern":
-        return pattern_config(**(small | changes))
-    return match_config(**(small | dict(batch=4, delay_ms=100) | changes))
+def tiny(task=MATCH, **changes):
+    small = dict(hidden=5, iterations=3, test_trials=4)
+    return task(**(small | (dict(batch=4, delay_ms=100) if task is MATCH else {}) | changes))
 
 
 def assert_same(first, second):
@@ -42,9 +34,9 @@ def assert_same(first, second):
         assert first == second
 
 
-@pytest.mark.parametrize("task", ["pattern", "match"])
+@pytest.mark.parametrize("task", [PATTERN, MATCH])
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_same_config_same_record(task, recurrent):
+def test_same_run_same_record(task, recurrent):
     first, second = (train(tiny(task, recurrent=recurrent, seed=4, detail=True)) for _ in range(2))
     assert first.pop("seconds") > 0 and second.pop("seconds") > 0
     assert_same(first, second)
@@ -66,7 +58,7 @@ def test_detail_changes_nothing_else():
 
 
 def test_pattern_training_reduces_the_loss():
-    record = train(pattern_config(hidden=20, iterations=60, lr=5e-3, eval_trials=2))
+    record = train(PATTERN(hidden=20, iterations=60, lr=5e-3, test_trials=2))
     loss = record["curves"]["loss"]
     assert loss.shape == (60,) and loss.dtype == np.float32
     assert loss[-10:].mean() < 0.6 * loss[:3].mean()
@@ -75,7 +67,7 @@ def test_pattern_training_reduces_the_loss():
 
 
 def test_match_training_solves_a_short_delay():
-    record = train(match_config(hidden=30, recurrent=True, iterations=150, delay_ms=50, eval_trials=128))
+    record = train(MATCH(hidden=30, recurrent=True, iterations=150, delay_ms=50, test_trials=128))
     assert record["metrics"]["accuracy"] >= 0.9
     reached = record["metrics"]["iterations_to_95"]
     assert 10 <= reached <= 150 and record["curves"]["accuracy"][reached - 10 : reached].mean() >= 0.95 - 1e-6
@@ -115,24 +107,24 @@ def test_groups_share_their_decay():
 
 
 def test_state_rebuilds_the_network():
-    config = tiny(recurrent=True, frozen=0.5, detail=True)
-    record = train(config)
-    network = build_network(config)
+    one = tiny(recurrent=True, frozen=0.5, detail=True)
+    record = train(one)
+    network = one.network()
     network.load_state_dict({name: torch.from_numpy(value) for name, value in record["state"].items()})
-    metrics = evaluate(network, config)
+    metrics = evaluate(network, one)
     assert metrics == {name: record["metrics"][name] for name in metrics}
 
 
-def test_config_of_a_record_makes_the_config():
-    config = tiny("pattern", n_targets=3)
-    record = train(config)
-    assert Config(**record["config"]) == config
+def test_config_of_a_record_makes_the_run():
+    one = tiny(PATTERN, n_targets=3)
+    record = train(one)
+    assert records.restore(record["config"]) == one and record["path"] == "fused"
     assert record["versions"]["torch"] == torch.__version__ and record["machine"]
 
 
-@pytest.mark.parametrize("task, outputs, steps", [("pattern", 3, 2000), ("match", 2, 70)])
+@pytest.mark.parametrize("task, outputs, steps", [(PATTERN, 3, 2000), (MATCH, 2, 70)])
 def test_example(task, outputs, steps):
-    changes = dict(n_targets=3) if task == "pattern" else {}
+    changes = dict(n_targets=3) if task is PATTERN else {}
     example = train(tiny(task, detail=True, **changes))["example"]
     assert example["input"].dtype == bool and len(example["input"]) == steps
     assert example["readout"].shape == (steps, outputs)
@@ -143,12 +135,14 @@ def test_example(task, outputs, steps):
 
 def test_test_trials_are_not_training_trials_and_the_same_for_all_networks(monkeypatch):
     seen = []
+    batches = MATCH.batches
 
-    def record(config, trials, rng):
-        seen.append(draw_trials(config, trials, rng)[0])
-        return draw_trials(config, trials, rng)
+    def record(self, split, rng):
+        for x, label in batches(self, split, rng):
+            seen.append(x)
+            yield x, label
 
-    monkeypatch.setattr(module, "draw_trials", record)
+    monkeypatch.setattr(MATCH, "batches", record)
     for seed in 0, 1:
         train(tiny(seed=seed, iterations=1))
     first, test_of_first, second, test_of_second = seen
@@ -157,17 +151,18 @@ def test_test_trials_are_not_training_trials_and_the_same_for_all_networks(monke
 
 
 def test_evaluation_in_parts_averages_over_all_trials(monkeypatch):
-    config = tiny(eval_trials=10)
-    network = build_network(config)
-    whole = evaluate(network, config)
-    x, label = draw_trials(config, 10, np.random.default_rng([module.EVAL_SEED, module.TEST]))
+    one = tiny(test_trials=10)
+    network = one.network()
+    whole = evaluate(network, one)
+    ((x, label),) = one.batches("test", np.random.default_rng([TEST_SEED, TEST]))
     with torch.no_grad():
-        assert whole["accuracy"] == pytest.approx(tasks.match_accuracy(network(x).readout, label))
-    pattern = tiny("pattern", eval_trials=5)
-    monkeypatch.setattr(module, "EVAL_BATCH", 2)
-    parts = evaluate(build_network(pattern), pattern)
-    monkeypatch.setattr(module, "EVAL_BATCH", 5)
-    assert parts == pytest.approx(evaluate(build_network(pattern), pattern), rel=1e-4)
+        right = network(x).readout[:, -1].argmax(-1) == label
+    assert len(x) == 10 and whole["accuracy"] == pytest.approx(float(right.double().mean()))
+    pattern = tiny(PATTERN, test_trials=5)
+    monkeypatch.setattr(run, "TEST_BATCH", 2)
+    parts = evaluate(pattern.network(), pattern)
+    monkeypatch.setattr(run, "TEST_BATCH", 5)
+    assert parts == pytest.approx(evaluate(pattern.network(), pattern), rel=1e-4)
 
 
 def test_iterations_to():
@@ -178,14 +173,12 @@ def test_iterations_to():
     assert iterations_to(0.95, [0.9] * 50) is None
 
 
-@pytest.mark.parametrize("task", ["pattern", "match"])
+@pytest.mark.parametrize("task", [PATTERN, MATCH])
 def test_divergence_is_reported(task, monkeypatch):
     for iterations in 1, 20:  # found in training, or only by the test after the last step
-        with pytest.raises(TrainingFailed, match=r"iteration \d|after training"):
+        with pytest.raises(TrainingFailed, match=r"iteration \d"):
             train(tiny(task, lr=1e37, iterations=iterations))
-    name = f"{task}_loss"
-    nan = torch.tensor(float("nan"))
-    monkeypatch.setattr(tasks, name, lambda *args: (nan, nan) if task == "pattern" else nan)
+    monkeypatch.setattr(task, "loss", lambda *args: torch.tensor(float("nan")))
     with pytest.raises(TrainingFailed, match="iteration 1: the loss is nan"):
         train(tiny(task))
 
@@ -198,16 +191,19 @@ def test_progress_shows_the_time_left(capsys):
 
 
 def test_paper_values():
-    pattern, match = asdict(pattern_config()), asdict(match_config())
-    assert (pattern["lr"], pattern["batch"], pattern["noise_hz"], pattern["tau_s_sd_ms"]) == (1e-3, 1, 2, 5)
-    assert (match["lr"], match["batch"], match["dt_ms"], match["delay_ms"], match["a"]) == (5e-3, 32, 5, 800, 0.15)
+    pattern, match = PATTERN(), MATCH()
+    assert (pattern.lr, pattern.batch, pattern.noise_hz, pattern.tau_s_draw) == (1e-3, 1, 2, ("normal", 20, 5))
+    assert (match.lr, match.batch, match.dt_ms, match.delay_ms, match.a) == (5e-3, 32, 5, 800, 0.15)
+    with pytest.raises(FrozenInstanceError):
+        match.lr = 1
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
-        (dict(hiden=5), "unknown: hiden"),
-        (dict(task="pattern"), "unknown: task"),
+        (dict(tau_s_draw=("even", 5, 20)), "tau_s_draw must be"),
+        (dict(iterations=0), "iterations must be"),
+        (dict(hidden=(5, 0)), "hidden must be"),
         (dict(variant="LIF"), "variant must be one of HomNeuLIF"),
         (dict(hidden=0), "hidden must be a positive whole number"),
         (dict(hidden=2.5), "hidden must be"),
@@ -229,10 +225,78 @@ def test_paper_values():
 )
 def test_errors(changes, words):
     with pytest.raises(ValueError, match=words) as caught:
-        match_config(**changes)
+        MATCH(**changes)
     assert "\n" not in str(caught.value)
 
 
 def test_pattern_has_steps_of_1_ms():
     with pytest.raises(ValueError, match="dt_ms must be 1"):
-        pattern_config(dt_ms=5)
+        PATTERN(dt_ms=5)
+
+
+class Parity(Run):
+    """A task of one's own, as a student would write it: is the number of pulses odd?"""
+
+    def sizes(self):
+        return 1, *self.hidden, 2
+
+    def batches(self, split, rng):
+        while True:
+            pulses = rng.random((self.batch, 20)) < 0.1
+            yield torch.from_numpy(pulses[:, :, None]).float(), torch.from_numpy(pulses.sum(1) % 2)
+
+    def loss(self, traces, wanted):
+        return torch.nn.functional.cross_entropy(traces.readout[:, -1], wanted)
+
+    def measure(self, traces, wanted):
+        return {"accuracy": (traces.readout[:, -1].argmax(-1) == wanted).numpy()}
+
+
+def test_a_task_of_ones_own_trains():
+    record = train(Parity(iterations=4, hidden=(6, 5), dropout=0.5, test_trials=64, detail=True))
+    assert record["curves"]["accuracy"].shape == (4,) and 0 <= record["metrics"]["accuracy"] <= 1
+    assert set(record["decays"]) == {f"{n}_{w}" for n in ("hidden", "hidden2", "readout") for w in ("initial", "final")}
+
+
+def test_no_layer_vanishes_without_a_word():
+    decays = named_decays(Parity(hidden=(6, 5, 4)).network(), "now")
+    assert list(decays) == ["hidden_now", "hidden2_now", "hidden3_now", "readout_now"]
+    assert decays["hidden3_now"].shape == (4, 5)
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("variant", ["HomNeuALIF", "HetSynLIF"])
+def test_interrupted_training_goes_on_bit_for_bit(after, variant, tmp_path, monkeypatch):
+    one = Parity(iterations=3, epochs=3, hidden=6, variant=variant, recurrent=True, dropout=0.5, test_trials=32)
+    whole = train(one)
+    checkpoint, batches = tmp_path / "one.checkpoint", Parity.batches
+
+    def stops(self, split, rng):
+        stops.epochs += split == "train"
+        if stops.epochs > after:
+            raise Stopped
+        return batches(self, split, rng)
+
+    stops.epochs = 0
+    monkeypatch.setattr(Parity, "batches", stops)
+    with pytest.raises(Stopped):
+        train(one, checkpoint=checkpoint)
+    monkeypatch.setattr(Parity, "batches", batches)
+    again = train(one, checkpoint=checkpoint)
+    assert whole.pop("seconds") and again.pop("seconds") and not checkpoint.exists()
+    assert_same(again, whole)
+    assert whole["curves"]["test_accuracy"].shape == (3,)
+
+
+@pytest.mark.parametrize("content", [b"", b"half", None])
+def test_a_damaged_or_foreign_checkpoint_is_no_start(content, tmp_path, capsys):
+    one, checkpoint = Parity(iterations=2, epochs=2, hidden=4, test_trials=32), tmp_path / "one.checkpoint"
+    checkpoint.write_bytes(
+        records.pack({"config": records.settings(one.replace(lr=1.0))}) if content is None else content
+    )
+    assert_same(train(one, checkpoint=checkpoint)["curves"], train(one)["curves"])
+    assert "training starts anew" in "".join(capsys.readouterr())

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..paths import ROOT, write_whole
 from ..runs import sweep
-from ..runs.experiments import EXPERIMENTS, READINGS
+from ..runs.experiments import EXPERIMENTS, READINGS, quiet_hz
 from ..tasks import pattern
 from ..tasks.run import TEMPLATE
 from .tables import frame, readings
@@ -43,17 +43,16 @@ def fig2(records: list[dict]) -> list[dict]:
     """Pattern generation."""
     runs = frame(records).assign(learning=_learning(records))
     runs["gap_share"] = runs["silent_rms"] / [_target_in_gaps(seed) for seed in runs["seed"]]
-    levels = sorted(runs["noise_hz"].unique())
     rows = []
     for recurrent, mine in runs.groupby("recurrent"):
         model, noise_panel, distance_panel, _ = PANELS[recurrent]
-        quiet = mine[mine["noise_hz"] == (2 if 2 in levels else levels[0])]
+        quiet = mine[mine["noise_hz"] == quiet_hz(mine["noise_hz"])]
         if not recurrent:
             claim = f"{model}-HetSynLIF learns fastest (MSE, mean over all iterations)"
             rows.append(best(quiet, "2D", claim, "learning", lower=True))
-        for hz in levels:
+        for hz, own in mine.groupby("noise_hz"):
             claim = f"{model}-HetSynLIF has the lowest MSE at {hz:g} Hz"
-            rows.append(best(mine[mine["noise_hz"] == hz], f"2{noise_panel}", claim, "mse", lower=True))
+            rows.append(best(own, f"2{noise_panel}", claim, "mse", lower=True))
         for pair, metric in (("2nd and 1st", "d21"), ("3rd and 2nd", "d32")):
             claim = f"{model}-HetSynLIF: largest distance of {pair} segment"
             rows.append(best(quiet, f"2{distance_panel}", claim, metric, lower=False))
@@ -166,7 +165,12 @@ TABLE4_TEXT = {
 
 def table4(records: list[dict]) -> list[dict]:
     """Every quantity under the text's reading and under the one that comes closest."""
-    named = {name: own for name, own in readings(frame(records)).groupby("reading", sort=False)}
+    return table4_rows(readings(frame(records)))
+
+
+def table4_rows(runs: pd.DataFrame) -> list[dict]:
+    """The same from `tables.readings`."""
+    named = {name: own for name, own in runs.groupby("reading", sort=False)}
     text = f"F, {READINGS[0][0]}"
     closest = min((n for n in named if n != text), key=lambda n: table4_distance(named[n]))
     rows = []
@@ -240,9 +244,10 @@ def write_readme(path: Path, rows: list[dict]) -> None:
 
 
 def main() -> None:
+    """Write the ledger and its summary."""
     rows = ledger()
-    head = "# The ledger\n\nMade by `python -m hetsyn_core.report.claims` from the records; `notebooks/14_claims.ipynb` shows the rules.\n\n"
-    write_whole(ROOT / "data" / "ledger.md", (head + markdown(rows) + "\n").encode())
+    made = "Made by `python -m hetsyn_core.report.claims` from the records; `notebooks/14_claims.ipynb` has the rules."
+    write_whole(ROOT / "data" / "ledger.md", f"# The ledger\n\n{made}\n\n{markdown(rows)}\n".encode())
     write_readme(ROOT / "README.md", rows)
 
 

@@ -67,7 +67,7 @@ def graded(
     unit: str = "",
     statistic=np.median,
 ) -> dict:
-    """A claim about one number, reproduced if it lies in the range ``full``, partly if in ``part``; None is no bound."""
+    """A claim about one number: reproduced if in the range ``full``, partly if in ``part``; None is no bound."""
     rule = f"reproduced: {_range(full, unit)}; partly: {_range(part, unit)}"
     if not len(values):
         return row(figure, claim, paper, "no such run", "", 0, TOO_FEW, rule)

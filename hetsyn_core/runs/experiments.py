@@ -6,7 +6,7 @@ python -m hetsyn_core.runs.experiments fig2 figA1  # only these
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from itertools import product
 
@@ -68,12 +68,12 @@ def fig2(profile: str, changes: dict) -> list[Run]:
     """Eight models at four noise levels; panel A shows a run of each at 2 Hz."""
     noise_hz = [1.0, 2.0, 3.0, 4.0]
     runs = grid(PatternGeneration, profile, changes, recurrent=BOTH, variant=VARIED, noise_hz=noise_hz)
-    return detailed(runs, {"noise_hz": quiet_hz(runs)})
+    return detailed(runs, {"noise_hz": quiet_hz(run.noise_hz for run in runs)})
 
 
-def quiet_hz(runs: list[Run]) -> float:
+def quiet_hz(levels: Iterable[float]) -> float:
     """The noise level of Fig. 2 A-D, 2 Hz; where that is changed, the lowest there is."""
-    levels = {run.noise_hz for run in runs}
+    levels = set(levels)
     return 2.0 if 2.0 in levels else min(levels)
 
 

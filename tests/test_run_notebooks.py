@@ -1,4 +1,4 @@
-"""`python -m hetsyn_core.report.notebooks` on three small notebooks: one good, one that fails, one without parameters."""
+"""`python -m hetsyn_core.report.notebooks` on three small notebooks: good, failing, without parameters."""
 
 import nbformat
 import pytest
