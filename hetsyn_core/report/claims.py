@@ -36,7 +36,8 @@ def ledger(profile: str = "paper") -> list[dict]:
 
 def table(rows: list[dict]) -> pd.DataFrame:
     """Rows of the ledger as a table for reading."""
-    return pd.DataFrame(rows).set_index(["figure", "claim"])
+    columns = list(row(*[""] * 5, 0, "", ""))
+    return pd.DataFrame(rows, columns=columns).set_index(["figure", "claim"])
 
 
 def fig2(records: list[dict]) -> list[dict]:
@@ -169,12 +170,14 @@ def table4(records: list[dict]) -> list[dict]:
 
 
 def table4_rows(runs: pd.DataFrame) -> list[dict]:
-    """The same from `tables.readings`."""
+    """The same from `tables.readings`; no rows without the paper's three mu."""
+    if not set(TABLE4_MU) <= set(runs["mu"]):
+        return []
     named = {name: own for name, own in runs.groupby("reading", sort=False)}
     text = f"F, {READINGS[0][0]}"
     closest = min((n for n in named if n != text), key=lambda n: table4_distance(named[n]))
     rows = []
-    for name in (text, closest):
+    for name in [text, closest] if text in named else [closest]:
         for quantity, paper in TABLE4.items():
             by_mu = [named[name].loc[named[name]["mu"] == mu, quantity].to_numpy() for mu in TABLE4_MU]
             means = [float(np.mean(v)) for v in by_mu]
