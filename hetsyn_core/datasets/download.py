@@ -1,9 +1,12 @@
 """Files fetched by address and checksum, and taken out of archives."""
 
 import gzip
+import re
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pooch
@@ -50,35 +53,42 @@ def fetch(name: str, url: str, checksum: str | None) -> Path:
 
 
 def content(archive: Path, name: str) -> bytes:
-    """What is in a .gz file, or in the member of a .zip file that is called ``name``, in whatever folder.
+    """What is in a .gz file, or in the member ``name`` of a .zip file, in whatever folder.
 
     Raises:
-        ValueError: the archive is damaged, has no such member or several, or has one that points outside its folder.
+        ValueError: as `unzip`, or there is no such member.
     """
-    try:
-        if archive.stat().st_size == 0:
-            raise EOFError("it is empty")
-        if archive.suffix == ".gz":
+    if archive.suffix == ".gz":
+        with _archive(archive):
             return gzip.decompress(archive.read_bytes())
-        with zipfile.ZipFile(archive) as file:
-            found = [member for member in members(file) if PurePosixPath(member).name == name]
-            if len(found) != 1:
-                raise ValueError(f"{archive} has {len(found)} members called {name}, not one")
-            return file.read(found[0])
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"{archive} is damaged ({error}): delete it, then fetch it again") from None
+    found = unzip(archive, re.compile(re.escape(name)))
+    if not found:
+        raise ValueError(f"{archive} does not hold {name}")
+    return found[name]
 
 
-def members(archive: zipfile.ZipFile) -> list[str]:
-    """Names in an archive.
+def unzip(archive: Path, wanted: re.Pattern) -> dict[str, bytes]:
+    """Names, without their folders, and contents of the members that are called as ``wanted``.
 
     Raises:
-        ValueError: a member points outside the folder it would be unpacked to.
+        ValueError: the archive is damaged, or one of its members points outside the folder it would be unpacked to.
     """
-    for name in archive.namelist():
-        if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
-            raise ValueError(f"{archive.filename} is refused: its member {name} points outside its folder")
-    return archive.namelist()
+    with _archive(archive), zipfile.ZipFile(archive) as file:
+        for member in file.namelist():
+            if member.startswith(("/", "\\")) or ":" in member or ".." in re.split(r"[/\\]", member):
+                raise ValueError(f"{archive} is refused: its member {member} points outside its folder")
+        names = {PurePosixPath(member).name: member for member in file.namelist()}
+        return {name: file.read(member) for name, member in names.items() if wanted.fullmatch(name)}
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[None]:
+    try:
+        if path.stat().st_size == 0:
+            raise EOFError("it is empty")
+        yield
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, then fetch it again") from None
 
 
 def _download(url: str, part: Path) -> None:
