@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import h5py
@@ -79,7 +80,7 @@ def server(tmp_path, monkeypatch):
 
 
 def files(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_a_file_is_downloaded_once(server, tmp_path):
@@ -87,6 +88,14 @@ def test_a_file_is_downloaded_once(server, tmp_path):
     assert path == tmp_path / "sub" / "file.bin" and path.read_bytes() == DATA
     assert fetch("sub/file.bin", server.url, MD5) == path
     assert server.asked == [None] and files(path.parent) == ["file.bin"]
+
+
+def test_of_several_that_miss_a_file_one_fetches_it(server):
+    server.cut_after = [1000]
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch("file.bin", server.url, MD5), range(4)))
+    assert len(set(paths)) == 1 and paths[0].read_bytes() == DATA
+    assert server.asked == [None, "bytes=1000-"]
 
 
 def test_a_file_that_is_there_is_left_alone(server, tmp_path):

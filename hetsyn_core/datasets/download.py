@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pooch
 import requests
+from filelock import FileLock
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
@@ -43,9 +44,14 @@ def fetch(name: str, url: str, checksum: str | None) -> Path:
         _download(url, part)
         part.replace(file)
 
+    target.parent.mkdir(parents=True, exist_ok=True)
     advice = f"try again later, or put {target.name} into {target.parent} yourself"
     try:
-        return Path(pooch.retrieve(url, checksum, target.name, target.parent, downloader=download))
+        # Of several processes that miss the file at the same time, one fetches it and the others wait.
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.exists():
+                pooch.retrieve(url, checksum, target.name, target.parent, downloader=download)
+        return target
     except (requests.RequestException, HTTPError) as error:
         raise ConnectionError(f"{url} could not be downloaded ({_one_line(error)}): {advice}") from None
     except ValueError:  # by pooch, which has deleted what came
