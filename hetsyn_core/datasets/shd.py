@@ -7,31 +7,57 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from ..paths import datasets_folder
+from ..paths import datasets_folder, write_whole
+from .download import content, fetch
 from .events import Events
 
 CHANNELS, CLASSES = 700, 20
 UNITS, TIMES, LABELS, SPEAKERS = "spikes/units", "spikes/times", "labels", "extra/speaker"
-# md5 of the official files, unpacked
+# md5 of the official files: as they are downloaded, and unpacked
+DOWNLOADS = {
+    "train": {
+        "https://zenkelab.org/datasets/shd_train.h5.zip": "md5:f3252aeb598ac776c1b526422d90eecb",
+        "https://compneuro.net/datasets/shd_train.h5.gz": "md5:d47c9825dee33347913e8ce0f2be08b0",
+    },
+    "test": {
+        "https://zenkelab.org/datasets/shd_test.h5.zip": "md5:1503a5064faa34311c398fb0a1ed0a6f",
+        "https://compneuro.net/datasets/shd_test.h5.gz": "md5:3062a80ec0c5719404d5b02e166543b1",
+    },
+}
 OFFICIAL = {"8e9877c85f29a28dd353ea6a54402667", "207ad1295a0ab611e22d1734989c254e"}
 
 
 def shd(split: Literal["train", "test"]) -> Events:
     """8,156 training or 2,264 test recordings: spoken digits as spikes of 700 channels.
 
-    Labels 0 to 9 are English, 10 to 19 German. The file ``shd_{split}.h5`` is looked for in ``$HETSYN_DATA``. Where it
-    comes from is told by its checksum (official) or by its attribute ``source`` (regenerated).
+    Labels 0 to 9 are English, 10 to 19 German. The file is ``shd_{split}.h5`` in ``$HETSYN_DATA``, unpacked from
+    ``.h5.zip`` or ``.h5.gz`` beside it, or downloaded (125 and 38 MB). Where it comes from is told by its checksum
+    (official) or by its attribute ``source`` (regenerated).
 
     Raises:
-        FileNotFoundError: there is no such file.
+        ConnectionError: there is no such file, and it cannot be downloaded.
         ValueError: an unknown split, or the file is damaged or not in SHD's layout.
     """
-    if split not in ("train", "test"):
+    if split not in DOWNLOADS:
         raise ValueError(f'split must be "train" or "test", not {split!r}')
     path = datasets_folder() / f"shd_{split}.h5"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: put it there, or set HETSYN_DATA to the folder that holds it")
+    if not path.exists():
+        write_whole(path, content(_archive(path, DOWNLOADS[split]), path.name))
     return read(path)
+
+
+def _archive(path: Path, downloads: dict[str, str]) -> Path:
+    """The packed file beside ``path``, or a download of it from the first place that has it."""
+    for suffix in (".zip", ".gz"):
+        if path.with_name(path.name + suffix).exists():
+            return path.with_name(path.name + suffix)
+    failures = []
+    for url, checksum in downloads.items():
+        try:
+            return fetch(url.rsplit("/", 1)[1], url, checksum)
+        except (ConnectionError, ValueError) as error:
+            failures.append(str(error))
+    raise ConnectionError(f"{path} is missing, and no download works: {'; '.join(failures)}")
 
 
 def read(path: Path) -> Events:

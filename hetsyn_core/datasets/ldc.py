@@ -1,0 +1,85 @@
+"""TIDIGITS (LDC93S10) and the alphabet of TI46 (LDC93S9), from a folder of the user's own: the LDC licenses both."""
+
+import re
+import string
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+
+from ..paths import datasets_folder
+from .events import Raster
+from .thresholds import raster
+
+# .../train/man/ae/1a.wav: one digit, said for the first time; z is zero, o is oh.
+TIDIGITS = re.compile(r"(?P<split>train|test)/(?:man|woman)/(?P<speaker>[a-z]{2})/(?P<word>[z1-9o])[ab]\.wav$")
+TIDIGITS_WORDS = "z123456789o"
+# .../0kf1set3.wav: the word k, speaker f1, session e (enrollment, the training set) or 1 to 8 (test), token 3.
+TI46 = re.compile(r"/0(?P<word>[a-z])(?P<speaker>[fm][1-8])s(?P<split>[e1-8])t\d\.wav$")
+TI46_WORDS = string.ascii_lowercase
+
+
+def tidigits(split: Literal["train", "test"], folder: Path | None = None) -> Raster:
+    """Isolated digits of the adults in TIDIGITS (2,464 and 2,486 recordings) as threshold crossings, 11 classes.
+
+    Labels: 0 to 9, and 10 for oh.
+
+    Args:
+        folder: of the corpus, its discs or one part of it; by default ``$HETSYN_DATA/tidigits``.
+
+    Raises:
+        FileNotFoundError: the folder has no recording of this split.
+        ValueError: an unknown split, or a recording cannot be read.
+    """
+    return _corpus("TIDIGITS", TIDIGITS, TIDIGITS_WORDS, split, {split}, folder)
+
+
+def ti46_alpha(split: Literal["train", "test"], folder: Path | None = None) -> Raster:
+    """The 26 letters of TI46 by 16 speakers as threshold crossings: 10 tokens each to train, 16 to test.
+
+    Args:
+        folder: of the corpus, or one part of it; by default ``$HETSYN_DATA/ti46``.
+
+    Raises:
+        FileNotFoundError: the folder has no recording of this split.
+        ValueError: an unknown split, or a recording cannot be read.
+    """
+    return _corpus("TI46", TI46, TI46_WORDS, split, {"e"} if split == "train" else set("12345678"), folder)
+
+
+def _corpus(corpus: str, name: re.Pattern, words: str, split: str, sessions: set[str], folder: Path | None) -> Raster:
+    if split not in ("train", "test"):
+        raise ValueError(f'split must be "train" or "test", not {split!r}')
+    folder = datasets_folder() / corpus.lower() if folder is None else Path(folder)
+    matches = {path: name.search(path.as_posix().lower()) for path in sorted(folder.rglob("*"))}
+    speakers = sorted({match["speaker"] for match in matches.values() if match})
+    chosen = {path: match for path, match in matches.items() if match and match["split"] in sessions}
+    if not chosen:
+        raise FileNotFoundError(
+            f"{folder} has no {split} recording of {corpus}: put the corpus there as the LDC delivers it"
+        )
+    return raster(
+        _read(chosen),
+        labels=[words.index(match["word"]) for match in chosen.values()],
+        speakers=[speakers.index(match["speaker"]) for match in chosen.values()],
+        classes=len(words),
+        source=f"{corpus} ({len(chosen):,} recordings)",
+    )
+
+
+def _read(paths: Iterable[Path]) -> Iterator[tuple[np.ndarray, int]]:
+    for path in paths:
+        with open(path, "rb") as file:
+            header = file.read(1024)
+        if header.startswith(b"NIST_1A") and b"shorten" in header:
+            raise ValueError(
+                f"{path} is compressed with shorten, which is not read here: convert the recordings with the LDC's "
+                "sph2pipe, `sph2pipe -f wav IN OUT` for each, into the same folders"
+            )
+        try:
+            audio, rate = soundfile.read(path)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        yield audio, rate

@@ -1,0 +1,74 @@
+"""Handwritten digits: MNIST, and the small ones that come with scikit-learn."""
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+
+from ..paths import datasets_folder
+from .download import content, fetch
+
+URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+# For each file, md5 of its content, and of the packed file at URL.
+FILES = {
+    "train": {
+        "train-images-idx3-ubyte": ("6bbc9ace898e44ae57da46a324031adb", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        "train-labels-idx1-ubyte": ("a25bea736e30d166cdddb491f175f624", "d53e105ee54ea40749a09fcbcd1e9432"),
+    },
+    "test": {
+        "t10k-images-idx3-ubyte": ("2646ac647ad5339dbf082846283269ea", "9fb629c4189551a2d022fa330f9573f3"),
+        "t10k-labels-idx1-ubyte": ("27ae3e4e09519cfbb04c329615203637", "ec29112dd5afa0611ce80d1b7f02629c"),
+    },
+}
+HEADERS = (16, 8)  # bytes before the first value, of images and of labels
+DIGITS_TEST = 360
+
+Images = tuple[np.ndarray, np.ndarray, str]
+
+
+def mnist(split: Literal["train", "test"]) -> Images:
+    """60,000 training or 10,000 test digits: images, uint8 (n, 28, 28); labels, int64 (n,); what they are.
+
+    The four canonical files lie in ``$HETSYN_DATA/mnist``, packed or not, or are downloaded (12 MB).
+
+    Raises:
+        ConnectionError: a file is missing, and it cannot be downloaded.
+        ValueError: an unknown split, or a file is not the canonical one.
+    """
+    _check(split)
+    values = [_values(name, *md5, header) for (name, md5), header in zip(FILES[split].items(), HEADERS)]
+    return values[0].reshape(-1, 28, 28), values[1].astype(np.int64), "MNIST"
+
+
+def digits(split: Literal["train", "test"]) -> Images:
+    """1,437 training or 360 test digits of 8 x 8 pixels, without a download: as `mnist`, values from 0 to 255.
+
+    scikit-learn has 1,797 digits of the UCI set and names no split of them; here, its last 360 are the test set.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    from sklearn.datasets import load_digits  # takes seconds to import, and MNIST does without
+
+    _check(split)
+    images, labels = load_digits(return_X_y=True)
+    rows = slice(-DIGITS_TEST) if split == "train" else slice(-DIGITS_TEST, None)
+    images = np.round(images[rows] * (255 / 16)).astype(np.uint8)
+    return images.reshape(-1, 8, 8), labels[rows].astype(np.int64), "UCI digits, 8 x 8 (scikit-learn)"
+
+
+def _check(split: str) -> None:
+    if split not in FILES:
+        raise ValueError(f'split must be "train" or "test", not {split!r}')
+
+
+def _values(name: str, md5: str, packed_md5: str, header: int) -> np.ndarray:
+    path = datasets_folder() / "mnist" / name
+    if path.exists():
+        data = path.read_bytes()
+    else:
+        path = fetch(f"mnist/{name}.gz", f"{URL}{name}.gz", f"md5:{packed_md5}")
+        data = content(path, name)
+    if hashlib.md5(data).hexdigest() != md5:
+        raise ValueError(f"{path} does not hold the canonical MNIST: delete it, then fetch it again")
+    return np.frombuffer(data, np.uint8, offset=header)
