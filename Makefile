@@ -4,13 +4,22 @@ PROFILE ?= paper
 FRESH ?= 0
 # Which Python builds .venv; `make PYTHON=/path/to/python3.12 ...` names one.
 PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3 python
+# For these every version in constraints.txt has a wheel, on Linux (x86-64, ARM) and on macOS (Apple silicon).
+PYTHONS := 3.11 3.12 3.13 3.14
 
 READY := .venv/.installed
 VENV_PYTHON := .venv/bin/python
 
+# On Linux pip takes the CUDA build of torch, unless a further index offers it the one for the CPU.
+ifeq "$(shell uname)$(PIP_EXTRA_INDEX_URL)" "Linux"
+SIZE := several GB with torch for GPUs; about 2 GB with PIP_EXTRA_INDEX_URL set to the address that the selector on pytorch.org shows for Linux, pip, CPU
+else
+SIZE := about 2 GB
+endif
+
 help:
 	@echo "make figures   draw figures/ from the records (PROFILE=quick|smoke: smaller runs, FRESH=1: compute again)"
-	@echo "make test      run the tests and check the notebooks"
+	@echo "make test      check style, run the tests and the notebooks"
 	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
 	@echo "make clean     remove .venv and build/"
@@ -18,10 +27,11 @@ help:
 figures: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.report.notebooks --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
 
-# Only cells tagged nbval-check-output are compared; all cells must run. tests/conftest.py keeps
-# the notebooks on profile smoke and away from figures/ and data/.
+# pytest runs the notebooks too, by nbval: see pyproject.toml and conftest.py.
 test: $(READY)
-	@$(VENV_PYTHON) -m pytest tests notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+	@$(VENV_PYTHON) -m ruff format --check --quiet
+	@$(VENV_PYTHON) -m ruff check --quiet
+	@$(VENV_PYTHON) -m pytest
 
 records: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.runs.experiments
@@ -40,24 +50,24 @@ $(READY): rebuild
 endif
 
 # The stamp comes last: an interrupted installation has none and is done again from an empty .venv.
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	@python=; found=; \
 	for candidate in $(PYTHON); do \
 	  version=`$$candidate -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null` || continue; \
 	  found="$$found $$candidate is $$version;"; \
-	  if $$candidate -c 'import sys; assert sys.version_info >= (3, 11); import venv, ensurepip' 2>/dev/null; \
-	  then python=$$candidate; break; fi; \
+	  case " $(PYTHONS) " in *" $$version "*) ;; *) continue ;; esac; \
+	  if $$candidate -c 'import venv, ensurepip' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  echo "Python 3.11 or newer with its venv module is needed (found:$${found:- none}): install one (Debian, Ubuntu: apt install python3-venv; macOS: brew install python) or name it: make PYTHON=/path/to/python3" >&2; \
+	  echo "One of Python $(PYTHONS) with its venv module is needed (found:$${found:- none}): install one (Debian, Ubuntu: apt install python3-venv; macOS: brew install python@3.13) or name it: make PYTHON=/path/to/python3" >&2; \
 	  exit 1; \
 	fi; \
 	if [ ! -f $@ ] || [ "`cat $@`" != "$(CURDIR)" ]; then \
-	  echo "Making .venv with $$python $$version"; \
+	  echo "Making .venv with $$python $$version: a minute or more, $(SIZE)"; \
 	  rm -f $@; $$python -m venv --clear .venv || exit 1; \
 	fi; \
-	echo "Installing the packages of pyproject.toml into .venv (a minute or more, about 2 GB)"; \
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[test]' || exit 1; \
+	echo "Installing the versions of constraints.txt into .venv"; \
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' || exit 1; \
 	echo "$(CURDIR)" > $@
 
 .PHONY: help figures test records lab clean rebuild
