@@ -123,6 +123,23 @@ def test_the_kernel_knows_the_surrogates(surrogate, threshold):
         assert not found[: len(far)].any() and not found[-len(far) :].any()
 
 
+def test_neurons_that_start_late_or_never_agree_with_the_reference():
+    torch.manual_seed(4)
+    time = 29
+    x = torch.zeros(2, time, time + 1)
+    x[0].diagonal().copy_(torch.randn(time))  # a first event at every step, and none of the last neuron
+    x[1] = x[0].flip(0)
+    parts = torch.randn(33, time + 1), 0.5 + 0.5 * torch.rand(33, time + 1)
+    error = torch.randn(2, time, 33)
+    found = []
+    for using, dtype in (fused, torch.float32), (reference, torch.float64):
+        leaves = [part.to(dtype).requires_grad_() for part in (x, *parts)]
+        current = using.synaptic_current(*leaves)
+        found.append([current.detach(), *torch.autograd.grad(current, leaves, error.to(dtype))])
+    for ours, expected in zip(*found):
+        assert torch.allclose(ours.double(), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind, recurrent", [("neuron", True), ("synapse", True), ("synapse", False)])
 def test_threads_change_no_bit(kind, recurrent):
     torch.manual_seed(3)

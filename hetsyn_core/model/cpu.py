@@ -82,12 +82,8 @@ def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False
 def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
     """dL/dw and dL/dr of one decay per synapse, from dL/dV, where x[t - lag] enters at step t."""
     post, pre = weight.shape
-    batch, time = x.shape[:2]
-    active = np.empty((batch, _up(time, 8) // 8, pre), np.bool_)
-    inputs = _numpy(x)
-    kernels.activity(inputs, lag, active)
     grad_w, grad_ur = torch.zeros(_up(post, 16) * pre), torch.zeros(_up(post, 16) * pre)
-    args = inputs, lag, active, _numpy(g), _pack(decay), grad_w.numpy(), grad_ur.numpy()
+    args = _numpy(x), lag, _numpy(g), _pack(decay), grad_w.numpy(), grad_ur.numpy()
     _spread(kernels.gradients, _up(post, 16) // 16, *args)
     return _unpack(grad_w, post, pre), _unpack(grad_ur, post, pre) * weight
 

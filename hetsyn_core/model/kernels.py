@@ -5,9 +5,10 @@ side and eight steps at a time: u, r, w sit in registers while V[t..t+7] are sum
 current is ever stored per step. This is the sum of eq. 8 in another order, hence exact up to rounding.
 Backwards, with g[t] = dL/dV[t], each synapse runs one scan from the last step to the first,
     b = r b + a,  a = r a + g[t]   and then   dL/dw = sum_t x[t] a[t],  dL/dr = w sum_t x[t] b[t]
-where only steps with input contribute. The gradient of the input, sum_j w a, is eq. 8 itself, run backwards in
-time through the transposed synapses, so `integrate` serves both. Recurrent currents are decayed eight steps ahead,
-and each spike adds its own current to what is left of the block: again the same sum.
+where only steps with input contribute, so that the scan of a synapse ends at its first. The gradient of the input,
+sum_j w a, is eq. 8 itself, run backwards in time through the transposed synapses, so `integrate` serves both.
+Recurrent currents are decayed eight steps ahead, and each spike adds its own current to what is left of the block:
+again the same sum.
 Where a neuron's synapses share a decay, all this takes one state per neuron.
 Weights and decays are packed as (post / 16, pre, 16). All other tensors come as they are; a kernel copies a trial
 at a time, with room for whole blocks of steps and neurons, which stays in the cache.
@@ -40,6 +41,17 @@ def copy_trial(x, b, lag, backwards, copy):
             copy[t, i] = x[b, source, i]
 
 
+@njit(cache=True, nogil=True)
+def first_events(trial, onset):
+    """onset[i]: the first step at which neuron i of a trial is not silent; the number of steps where it always is."""
+    steps, pre = trial.shape
+    onset[:] = steps
+    for t in range(steps - 1, -1, -1):
+        for i in range(pre):
+            if trial[t, i] != 0:
+                onset[i] = t
+
+
 @njit(inline="always")
 def store_eight(target, o, row, v0, v1, v2, v3, v4, v5, v6, v7):
     """Sixteen neurons of eight steps into a flat array, ``row`` apart."""
@@ -64,16 +76,20 @@ def integrate(first, last, x, w, r, backwards, out):
     tiles = w.size // (16 * pre)
     flat = out.reshape(-1)
     trial = np.empty(((time + 7) // 8 * 8, pre), np.float32)
+    onset = np.empty(pre, np.int32)
     u, edge = np.empty(pre * 16, np.float32), np.empty(128, np.float32)
     step = -1 if backwards else 1
     for job in range(first, last):
         b, p = job // tiles, job % tiles * 16
         if job == first or p == 0:
             copy_trial(x, b, 0, backwards, trial)
+            first_events(trial, onset)
         u[:] = 0
         for t in range(0, time, 8):
             v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = splat(ZERO)
             for i in range(pre):
+                if onset[i] >= t + 8:
+                    continue  # no current yet
                 s = p * pre + i * 16
                 I, decay, weight = load(u, i * 16), load(r, s), load(w, s)
                 I = fma(decay, I, splat(trial[t, i]))
@@ -104,27 +120,29 @@ def integrate(first, last, x, w, r, backwards, out):
 
 
 @njit(cache=True, nogil=True)
-def activity(x, lag, active):
-    """active[b, block, i]: whether x[t - lag, i] is not silent in the eight steps of the block."""
-    batch, time, pre = x.shape
+def activity(trial, active):
+    """active[block, i]: whether neuron i of a trial is not silent in the eight steps of the block."""
+    steps, pre = trial.shape
     active[:] = False
-    for b in range(batch):
-        for t in range(lag, time):
-            for i in range(pre):
-                active[b, t // 8, i] |= x[b, t - lag, i] != 0
+    for t in range(steps):
+        for i in range(pre):
+            active[t // 8, i] |= trial[t, i] != 0
 
 
 @njit(cache=True, nogil=True)
-def gradients(first, last, x, lag, active, g, r, grad_w, grad_ur):
+def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
     """grad_w = sum x a and grad_ur = sum x b, where x[t - lag] enters at step t; a job is 16 neurons, all trials."""
     batch, time, pre = x.shape
     row, steps = grad_w.size // pre, (time + 7) // 8 * 8
     trial, errors = np.empty((steps, pre), np.float32), np.empty((steps, row), np.float32)
     flat = errors.reshape(-1)
+    active, onset = np.empty((steps // 8, pre), np.bool_), np.empty(pre, np.int32)
     states_a, states_b = np.empty(pre * 16, np.float32), np.empty(pre * 16, np.float32)
     for b in range(batch):
         copy_trial(x, b, lag, False, trial)
         copy_trial(g, b, 0, False, errors)
+        activity(trial, active)
+        first_events(trial, onset)
         for p in range(16 * first, 16 * last, 16):
             states_a[:] = 0
             states_b[:] = 0
@@ -135,9 +153,11 @@ def gradients(first, last, x, lag, active, g, r, grad_w, grad_ur):
                 g4, g5 = load(flat, o + 4 * row), load(flat, o + 5 * row)
                 g6, g7 = load(flat, o + 6 * row), load(flat, o + 7 * row)
                 for i in range(pre):
+                    if onset[i] >= t + 8:
+                        continue  # nothing enters at an earlier step, where a and b would matter
                     s = p * pre + i * 16
                     A, B, decay = load(states_a, i * 16), load(states_b, i * 16), load(r, s)
-                    if active[b, t // 8, i]:
+                    if active[t // 8, i]:
                         W, U = load(grad_w, s), load(grad_ur, s)
                         B, A = fma(decay, B, A), fma(decay, A, g7)
                         W, U = fma(splat(trial[t + 7, i]), A, W), fma(splat(trial[t + 7, i]), B, U)
@@ -378,22 +398,28 @@ def exp(x):
 
 
 @njit(cache=True, nogil=True)
-def surrogate_slope(surrogate, constants, given, V, theta, b, t, slope):
-    """slope[j] = dz/dV of trial b at step t, as in `surrogate`, whose constants `cpu` prepares; or ``given`` values."""
-    neurons = slope.size
+def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slopes):
+    """slopes[0, j], slopes[1, j], ... = dz/dV of trial b from step ``start`` to before ``stop``.
+
+    The formulas of `surrogate`, whose constants `cpu` prepares, or ``given`` values.
+    """
+    time, neurons = V.shape[1:]
+    size, begin = (stop - start) * neurons, (b * time + start) * neurons
+    potential, out = V.reshape(-1)[begin : begin + size], slopes.reshape(-1)
     if surrogate == TRIANGULAR:
         gamma, width = constants[0], constants[1]
-        for j in range(neurons):
-            slope[j] = gamma * max(ONE - abs((V[b, t, j] - theta) / width), ZERO)
+        for k in range(size):
+            out[k] = gamma * max(ONE - abs((potential[k] - theta) / width), ZERO)
     elif surrogate == MULTI_GAUSSIAN:
         high, narrow, low, wide, shift = constants[0], constants[1], constants[2], constants[3], constants[4]
-        for j in range(neurons):
-            u = V[b, t, j] - theta
+        for k in range(size):
+            u = potential[k] - theta
             left, right = u + shift, u - shift
-            slope[j] = high * exp(-narrow * u * u) - low * (exp(-wide * left * left) + exp(-wide * right * right))
+            out[k] = high * exp(-narrow * u * u) - low * (exp(-wide * left * left) + exp(-wide * right * right))
     else:
-        for j in range(neurons):
-            slope[j] = given[b, t, j]
+        values = given.reshape(-1)[begin : begin + size]
+        for k in range(size):
+            out[k] = values[k]
 
 
 @njit(cache=True, nogil=True)
@@ -403,7 +429,7 @@ def spike_backward(
 ):  # fmt: skip
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
 
-    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slope`. grad_V may be empty, which stands for zero.
+    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V may be empty, which stands for zero.
     A job is four trials, side by side.
     """
     batch, time, neurons = g.shape
@@ -413,7 +439,7 @@ def spike_backward(
     state = np.empty(4 * size, np.float32)
     reset, beta, adapt = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
     back, now = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
-    slope = np.empty(neurons, np.float32)
+    slopes = np.empty((4, 8, neurons), np.float32)
     b = 4 * first
     while b < min(4 * last, batch):
         trials = 4 if batch - b >= 4 else 1
@@ -424,9 +450,12 @@ def spike_backward(
         back[:] = 0
         now[:] = 0
         for t in range(time - 1, -1, -1):
+            step = t % 8
+            if step == 7 or t == time - 1:  # eight steps in one go wait for the memory once
+                for m in range(trials):
+                    surrogate_slopes(surrogate, constants, given, V, theta, b + m, t - step, t + 1, slopes[m])
             for m in range(trials):
-                c = m * row
-                surrogate_slope(surrogate, constants, given, V, theta, b + m, t, slope)
+                c, slope = m * row, slopes[m, step]
                 for j in range(neurons):
                     dz = grad_Z[b + m, t, j] + theta * reset[c + j] + a * adapt[c + j] + back[c + j]
                     now[c + j] = dz * slope[j]
