@@ -211,14 +211,14 @@ def spike_backward(
             u = tl.zeros((BLOCK, BLOCK), tl.float32)
         else:
             state += b * neurons * neurons
-    row = (b * time + time - 1) * neurons + j
-    dz = tl.load(grad_Z + row, mask=here, other=0.0)
+    last = (b * time + time - 1) * neurons
+    dz = tl.load(grad_Z + last + j, mask=here, other=0.0)
     dv = tl.zeros((BLOCK,), tl.float32)
     if grad_V is not None:
-        dv = tl.load(grad_V + row, mask=here, other=0.0)
-    v = tl.load(V + row, mask=here, other=0.0)
+        dv = tl.load(grad_V + last + j, mask=here, other=0.0)
+    v = tl.load(V + last + j, mask=here, other=0.0)
     for step in range(time):
-        row = (b * time + time - 1 - step) * neurons
+        row = last - step * neurons
         now = (dz + theta * reset + a * adapt + back) * slope_at(v, theta, c0, c1, s0, s1, m, SURROGATE) + dv
         tl.store(g + row + j, now, mask=here)
         before = here & (step + 1 < time)  # what the next step needs is on its way during this one
@@ -343,8 +343,8 @@ def _neurons(current: Tensor, weight: Tensor | None):
     BLOCK = triton.next_power_of_2(neurons)
     TILE = BLOCK if BLOCK <= RESIDENT else 32
     state = None if TILE == BLOCK else current.new_zeros(batch, neurons, neurons)
-    warps = _power(BLOCK * TILE // 1024, 1, 16)  # a thread then has 32 synapses
-    return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=warps)
+    # 64 synapses of 128 neurons a thread: their u, w, r just fit its registers, and few warps wait for each other.
+    return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=max(BLOCK // 16, 1))
 
 
 def _constants(surrogate: Surrogate, threshold: float) -> tuple[int, tuple[float, ...]]:
