@@ -1,8 +1,8 @@
-"""The functions of `reference` in Triton, for float32 on a GPU: no current per synapse and step, one launch for all steps.
+"""The functions of `reference` on a GPU, in Triton: no current per synapse and step, one launch for all steps.
 
-The algebra is that of `kernels`: u[t] = r u[t-1] + x[t] and V[t] = sum w u[t] forward, and backward the scans
+Float32 alone. The algebra is that of `kernels`: forward u[t] = r u[t-1] + x[t] and V[t] = sum w u[t], backward
     b = r b + a,  a = r a + dL/dV[t],   dL/dw = sum_t x[t] a[t],  dL/dr = w sum_t x[t] b[t].
-u, a, b, r and w of a tile of synapses stay in registers for the whole trial. A decay shared by synapses is one decay
+These states of a tile of synapses stay in registers for the whole trial. A decay shared by synapses is one decay
 per synapse with equal values, whose gradients autograd adds up.
 
 A recurrent layer is one program per trial. Up to 128 neurons its synapses are in registers; up to 256, u is in memory
@@ -26,14 +26,12 @@ from .surrogate import MultiGaussian, Surrogate, Triangular
 INTERPRETED = triton.knobs.runtime.interpret
 LARGEST = 256  # neurons of a recurrent layer
 RESIDENT = 128  # of these, whose synapses fit one multiprocessor's registers
-PROGRAMS = 2048  # enough to fill any card; more only cost partial sums
+PROGRAMS = 2048  # enough to fill a large card; more only cost partial sums
 GIVEN, TRIANGULAR, MULTI_GAUSSIAN = range(3)
 
 
 @triton.jit
-def integrate(
-    x, w, r, out, time, pre, post, splits, BACKWARDS: tl.constexpr, PRE: tl.constexpr, POST: tl.constexpr
-):
+def integrate(x, w, r, out, time, pre, post, splits, BACKWARDS: tl.constexpr, PRE: tl.constexpr, POST: tl.constexpr):
     """out[split, b, t, j] = sum_i w_ij u_ij[t], u[t] = r u[t-1] + x[t] (eq. 8), or with t running backwards.
 
     A program is a trial, POST neurons j, and every splits-th tile of PRE inputs i; w and r are (pre, post).
@@ -60,7 +58,10 @@ def integrate(
 
 @triton.jit
 def gradients(x, g, r, grad_w, grad_ur, time, pre, post, LAG: tl.constexpr, PRE: tl.constexpr, POST: tl.constexpr):
-    """grad_w[b] = sum x a and grad_ur[b] = sum x b, where x[t - LAG] enters at step t; a program is a trial and a tile."""
+    """grad_w[b] = sum x a and grad_ur[b] = sum x b, where x[t - LAG] enters at step t.
+
+    A program is a trial b, PRE inputs and POST neurons; r and both sums are (pre, post).
+    """
     trial = tl.program_id(0).to(tl.int64)
     i = tl.program_id(2) * PRE + tl.arange(0, PRE)
     j = tl.program_id(1) * POST + tl.arange(0, POST)
@@ -242,24 +243,28 @@ def spike_backward(
         tl.store(grad_kappa + b * neurons + j, sum_k, mask=here)
 
 
-def _launch(kernel, grid: tuple[int, ...], *args, **options) -> None:
-    with torch.cuda.device_of(args[0] if args[0] is not None else args[1]):
-        kernel[grid](*args, **options)
+def _launch(kernel, grid: tuple[int, ...], *args, num_warps: int, **constants) -> None:
+    device = next(x for x in args if isinstance(x, Tensor))
+    with torch.cuda.device_of(device):
+        kernel[grid](*args, num_warps=num_warps, **constants)
 
 
-def _power(n: int, smallest: int, largest: int) -> int:
-    return min(max(triton.next_power_of_2(n), smallest), largest)
+def _tile(batch: int, pre: int, post: int) -> tuple[int, int]:
+    """PRE and POST: 32 x 32 synapses a warp are the least work, fewer inputs the shorter step where warps are few."""
+    POST = min(triton.next_power_of_2(post), 32)
+    warps = batch * triton.cdiv(post, POST) * triton.cdiv(pre, 32)
+    return min(triton.next_power_of_2(pre), 32 if 4 * warps >= PROGRAMS else 8), POST
 
 
 def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool) -> Tensor:
     """Weight and decay are (pre, post)."""
     batch, time, pre = x.shape
     post = weight.shape[1]
-    PRE, POST = _power(pre, 1, 32), _power(post, 1, 32)
+    PRE, POST = _tile(batch, pre, post)
     tiles, columns = triton.cdiv(pre, PRE), triton.cdiv(post, POST)
     rounds = triton.cdiv(tiles, triton.cdiv(PROGRAMS, batch * columns))
     splits = triton.cdiv(tiles, rounds)
-    out = x.new_empty(splits, batch, time, post)
+    out = torch.empty(splits, batch, time, post, device=x.device)
     _launch(
         integrate,
         (batch, columns, splits),
@@ -273,8 +278,8 @@ def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) ->
     """dL/dw and dL/dr from dL/dV, where x[t - lag] enters at step t."""
     batch, time, pre = x.shape
     post = weight.shape[0]
-    PRE, POST = _power(pre, 1, 32), _power(post, 1, 32)
-    sums = x.new_empty(2, batch, pre, post)
+    PRE, POST = _tile(batch, pre, post)
+    sums = torch.empty(2, batch, pre, post, device=x.device)
     _launch(
         gradients,
         (batch, triton.cdiv(post, POST), triton.cdiv(pre, PRE)),
@@ -321,12 +326,13 @@ class _Spiking(torch.autograd.Function):
         grad_Z = torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()
         grad_V = None if grad_V is None else grad_V.contiguous()
         g = torch.empty_like(V)
-        grad_kappa = V.new_empty(V.shape[0], V.shape[2]) if ctx.needs_input_grad[3] else None
+        grad_kappa = torch.empty(V.shape[0], V.shape[2], device=V.device) if ctx.needs_input_grad[3] else None
+        synapses = (None, None) if weight is None else (weight.contiguous(), decay.contiguous())
         grid, state, options = _neurons(V, weight)
         _launch(
             spike_backward,
             grid,
-            *(grad_V, grad_Z, slope, Z, weight, decay, kappa, state, g, grad_kappa, *V.shape[1:], *rates, *constants),
+            *(grad_V, grad_Z, slope, Z, *synapses, kappa, state, g, grad_kappa, *V.shape[1:], *rates, *constants),
             **dict(SURROGATE=kind),
             **options,
         )
@@ -338,7 +344,7 @@ def _neurons(current: Tensor, weight: Tensor | None):
     """Grid, memory for the recurrent synapses' state (or None) and options of the two neuron kernels."""
     batch, _, neurons = current.shape
     if weight is None:
-        BLOCK = _power(neurons, 1, 32)
+        BLOCK = min(triton.next_power_of_2(neurons), 32)
         return (batch, triton.cdiv(neurons, BLOCK)), None, dict(RECURRENT=False, TILE=BLOCK, BLOCK=BLOCK, num_warps=1)
     BLOCK = triton.next_power_of_2(neurons)
     TILE = BLOCK if BLOCK <= RESIDENT else 32

@@ -193,11 +193,11 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, using: ModuleType | None = None) -> tuple[Tensor, Tensor | None]:
         """Potential and spikes (None for a leaky readout), (batch, time, post) each, of input (batch, time, pre).
 
-        ``using`` is the implementation, `hetsyn_core.fused` or `hetsyn_core.reference`; by default the fused
-        one where it can run (CPU, float32).
+        ``using`` is the implementation, `fused` or `reference`; by default the fused one where it can run
+        (float32 on the CPU, or on a GPU with Triton).
         """
         if using is None:
-            using = fused if x.device.type == "cpu" and x.dtype == torch.float32 else reference
+            using = fused if fused.runs(x) else reference
         decay, recurrent_decay = self.split_decay()
         current = using.synaptic_current(x, self.weight, decay)
         if not self.spiking:
