@@ -1,7 +1,12 @@
-"""One clear line for input that cannot be right, shared by both implementations."""
+"""One clear line for input that cannot be right, shared by all implementations.
+
+Shapes are checked at every call, and so are values on the CPU. On a GPU the host would have to wait for them each
+time, so there `check_values` looks at a network's parameters when asked, once in a while: what is not finite in the
+input is not finite in the weights one optimiser step later.
+"""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_input(name: str, x: Tensor, last: int | None = None) -> None:
@@ -11,7 +16,7 @@ def check_input(name: str, x: Tensor, last: int | None = None) -> None:
     if last is not None and x.shape[2] != last:
         raise ValueError(f"{name} has {x.shape[2]} neurons, but the weights expect {last}")
     # A sum is one cheap pass; only a suspicious one pays for the exact answer.
-    if not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
+    if _at_hand(x) and not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
         raise ValueError(f"{name} contains NaN or infinite values")
 
 
@@ -23,14 +28,14 @@ def check_synapses(weight: Tensor, decay: Tensor) -> None:
     if tuple(decay.shape) not in ((), (post, 1), (post, pre)):
         raise ValueError(f"decay must be a scalar, ({post}, 1) or ({post}, {pre}), but has shape {tuple(decay.shape)}")
     check_decay("decay", decay)
-    if not torch.isfinite(weight.detach().sum()):
+    if _at_hand(weight) and not torch.isfinite(weight.detach().sum()):
         raise ValueError("weight contains NaN or infinite values")
 
 
 def check_decay(name: str, decay: Tensor | float) -> None:
     """Raise ValueError unless every decay factor lies in [0, 1]. NaN does not."""
     values = torch.as_tensor(decay).detach()
-    if values.numel() and not bool(((values >= 0) & (values <= 1)).all()):
+    if _at_hand(values) and not bool(_are_decays(values)):
         raise ValueError(f"{name} factors must lie in [0, 1]; clamp them after every optimiser step")
 
 
@@ -51,3 +56,24 @@ def check_neurons(current: Tensor, weight: Tensor | None, decay: Tensor | None, 
         raise ValueError(f"threshold must be positive, but is {threshold}")
     if adaptation is not None:
         check_decay("adaptation decay", adaptation[0])
+
+
+@torch.no_grad()
+def check_values(network: nn.Module) -> None:
+    """Raise ValueError unless all parameters of a `Network` are finite and its decays in [0, 1].
+
+    The host waits for the device once. Training calls this once per period (an epoch, or some hundred iterations).
+    """
+    right = {name: torch.isfinite(p).all() for name, p in network.named_parameters()}
+    right |= {f"decay of layers.{k}": _are_decays(layer.decay()) for k, layer in enumerate(network.layers)}
+    if not torch.stack(list(right.values())).all():
+        wrong = next(name for name, fine in right.items() if not fine)
+        raise ValueError(f"{wrong} is not finite, or not in [0, 1] where it is a decay: training has gone astray")
+
+
+def _at_hand(x: Tensor) -> bool:
+    return x.device.type == "cpu"
+
+
+def _are_decays(values: Tensor) -> Tensor:
+    return ((values >= 0) & (values <= 1)).all()

@@ -215,8 +215,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, using: ModuleType | None = None) -> tuple[Tensor, Tensor | None]:
         """Potential and spikes (None for a leaky readout), (batch, time, post) each, of input (batch, time, pre).
 
-        ``using`` is the implementation, `hetsyn_core.fused` or `hetsyn_core.reference`; by default the fused
-        one where it can run (CPU, float32).
+        ``using`` is the implementation, `fused` or `reference`; by default the fused one where it can run
+        (float32 on the CPU, or on a GPU with Triton).
         """
         using = using or implementation(x)
         decay, recurrent_decay = self.split_decay()
@@ -235,8 +235,8 @@ class Layer(nn.Module):
 
 
 def implementation(x: Tensor) -> ModuleType:
-    """`fused` where it can run (CPU, float32), else `reference`."""
-    return fused if x.device.type == "cpu" and x.dtype == torch.float32 else reference
+    """`fused` where it can run (float32 on the CPU, or on a GPU with Triton), else `reference`."""
+    return fused if fused.runs(x) else reference
 
 
 class Traces(NamedTuple):
@@ -316,8 +316,11 @@ class Network(nn.Module):
         return Traces(potentials, spikes, *self.layers[-1](x, using))
 
     def implementation(self) -> str:
-        """What computes this network where it is: "fused" or "reference"."""
-        return implementation(self.layers[0].weight).__name__.split(".")[-1]
+        """What computes this network where it is: "reference", "fused" (on the CPU) or "gpu" (the same there)."""
+        weight = self.layers[0].weight
+        if implementation(weight) is reference:
+            return "reference"
+        return "gpu" if weight.device.type == "cuda" else "fused"
 
     def clamp_(self) -> None:
         """Clamp the decays of every layer; call after every optimiser step."""

@@ -16,6 +16,7 @@ from llvmlite.binding import get_host_cpu_name
 from torch import Tensor
 from tqdm import tqdm
 
+from ..model.checks import check_values
 from ..model.layer import Network
 from ..tasks.run import DROPOUT, TEST, TEST_SEED, TRAINING, Run, evaluate
 from . import records
@@ -40,7 +41,7 @@ def train(run: Run, progress: bool = False, checkpoint: Path | None = None, devi
 
     Returns:
         "config": the settings as a dict; "seconds"; "versions"; "machine", its class; "path", what computed
-            it: "fused" or "reference".
+            it, see `Network.implementation`.
         "metrics": what `evaluate` and `Run.after` say, "training_..." is the learning curve's mean over the last 10
             batches. With several splits, the names of all but "test" begin with the split.
         "curves": float32: "loss", and the task's score, of each training batch; with several epochs
@@ -106,6 +107,11 @@ class _Training:
             losses.append(loss.detach())
             scores.append(score)
             bar.update()
+        if self.device.type != "cpu":
+            try:
+                check_values(self.network)
+            except ValueError as error:
+                raise TrainingFailed(f"iteration {self.done}: {error}") from error
         losses = torch.stack(losses).cpu()
         for k in (~torch.isfinite(losses)).nonzero()[:1, 0].tolist():
             self.check_loss(losses[k], self.done - len(losses) + k + 1)

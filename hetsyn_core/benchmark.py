@@ -1,0 +1,244 @@
+"""Time a training step of the paper's networks on the CPU and on the GPU, if there is one.
+
+python -m hetsyn_core.benchmark [--quick] [--threads N] [--json FILE]
+
+A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
+time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
+for the bytes at the rate of a copy, whichever is longer. With HETSYN_PEERS=/path/to/python of an environment that has
+them, snnTorch, Norse and SpikingJelly run a homogeneous LIF network of the same shape, each as its own documentation
+shows. Every measurement has a process of its own. Input is random, with the tasks' numbers of spikes.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median, quantiles
+
+import numpy as np
+import torch
+
+from . import benchmark_peers
+from .benchmark_peers import PEERS, measure, training_step
+from .model import fused, reference
+from .model.layer import Network
+from .model.surrogate import MultiGaussian, Triangular
+from .paths import write_whole
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A network and a batch of the paper."""
+
+    name: str
+    batch: int
+    steps: int
+    sizes: tuple[int, ...]
+    recurrent: bool
+    density: float  # share of inputs that spike at a step; 1: analog input
+    gaussian: bool = False  # the multi-Gaussian surrogate
+    spiking_readout: bool = False
+
+
+SHAPES = (
+    Shape("pattern F (Fig. 2)", 1, 2000, (100, 100, 1), False, 0.01),
+    Shape("pattern R (Fig. 2)", 1, 2000, (100, 100, 1), True, 0.01),
+    Shape("match F (Fig. 3)", 32, 210, (30, 100, 2), False, 0.04),
+    Shape("match R (Fig. 3)", 32, 210, (30, 100, 2), True, 0.04),
+    Shape("SHD (Fig. 4)", 32, 250, (700, 128, 64, 20), True, 0.04, gaussian=True),
+    Shape("S-MNIST (Table 2)", 256, 784, (1, 64, 64, 10), True, 1, gaussian=True, spiking_readout=True),
+)
+OURS = (("fused", "HetSynLIF"), ("fused", "HomNeuLIF"), ("reference", "HetSynLIF"))
+
+
+def synapses(shape: Shape) -> list[tuple[int, int]]:
+    """Feedforward and recurrent synapses of each layer."""
+    last = len(shape.sizes) - 2
+    pairs = enumerate(zip(shape.sizes, shape.sizes[1:]))
+    return [(m * n, n * n if shape.recurrent and k < last else 0) for k, (m, n) in pairs]
+
+
+def work(shape: Shape) -> tuple[int, int]:
+    """Multiply-adds and bytes of a training step of HetSynLIF.
+
+    A synapse takes two multiply-adds a step forward (its current; the sum), four for the gradients of weight and decay
+    (a, b; two sums), and two where it sends gradients on. Bytes: the input read twice; current, potential, spikes,
+    their gradients and dL/dV once each way; weights, decays, their gradients and Adam's moments.
+    """
+    layers = synapses(shape)
+    adds = sum(6 * (m + n) + 2 * (n + (m if k else 0)) for k, (m, n) in enumerate(layers))
+    floats = 2 * shape.sizes[0] + 10 * sum(shape.sizes[1:])
+    trial_steps = shape.batch * shape.steps
+    return trial_steps * adds, 4 * (trial_steps * floats + 2 * 8 * sum(m + n for m, n in layers))
+
+
+def rates(device: str) -> tuple[float, float]:
+    """Multiply-adds per second of a float32 matrix product (no TF32), and bytes per second of a copy, both ways."""
+    n, size = (8192, 2**28) if device == "cuda" else (1024, 2**24)
+    a, x = torch.randn(n, n, device=device), torch.randn(size, device=device)
+    y = torch.empty_like(x)
+    return n**3 / _fastest(lambda: a @ a, device), 8 * size / _fastest(lambda: y.copy_(x), device)
+
+
+def _fastest(call: Callable, device: str) -> float:
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    found = []
+    for _ in range(10):
+        wait()
+        start = time.perf_counter()
+        call()
+        wait()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def time_ours(shape: Shape, implementation: str, variant: str, device: str, threads: int, seconds: float) -> dict:
+    """`measure` for one of our networks."""
+    torch.set_num_threads(threads)
+    using = {"fused": fused, "reference": reference}[implementation]
+
+    def make_step(batch: int, steps: int) -> Callable[[], None]:
+        network = Network(
+            shape.sizes,
+            variant=variant,
+            recurrent=shape.recurrent,
+            surrogate=MultiGaussian() if shape.gaussian else Triangular(),
+            spiking_readout=shape.spiking_readout,
+            generator=torch.Generator().manual_seed(0),
+        ).to(device)
+
+        def run(x):
+            traces = network(x, using)
+            return traces.readout if traces.readout_spikes is None else traces.readout_spikes, traces.spikes
+
+        return training_step(network, run, asdict(shape), batch, steps, device)
+
+    try:
+        return measure(make_step, asdict(shape), device, seconds)
+    except torch.OutOfMemoryError:
+        return {"error": "more memory than the device has"}
+
+
+def needed(shape: Shape) -> int:
+    """Bytes the reference keeps for the backward pass, at least: a current per synapse, trial and step."""
+    return 4 * shape.batch * shape.steps * sum(m + n for m, n in synapses(shape))
+
+
+def alone(function: Callable[..., dict], *args) -> dict:
+    """Call in a process of its own: its memory is its own, and so is its end."""
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *args).result()
+    except BrokenProcessPool:
+        return {"error": "ended by the system, which most likely had no more memory"}
+
+
+def time_peer(python: str, peer: str, shape: Shape, device: str, threads: int, seconds: float) -> dict:
+    """`measure` for a peer in the environment of ``python``."""
+    task = {"peer": peer, "shape": asdict(shape), "device": device, "threads": threads, "seconds": seconds}
+    script = Path(benchmark_peers.__file__).read_text()
+    done = subprocess.run([python, "-", json.dumps(task)], input=script, capture_output=True, text=True)
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["ended without a word"])[-1]}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def benchmark(shapes: tuple[Shape, ...], threads: int, seconds: float, say: Callable[[str], None]) -> dict:
+    """Everything this machine can measure: "devices" (name, rates, versions) and "rows"; ``say`` gets the table."""
+    peers = os.environ.get("HETSYN_PEERS")
+    report = {"threads": threads, "python": platform.python_version(), "devices": {}, "rows": []}
+    for device in ["cpu"] + ["cuda"] * torch.cuda.is_available():
+        torch.set_num_threads(threads)
+        adds, copied = rates(device)
+        name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {threads} thread(s)"
+        report["devices"][device] = {"name": name, "multiply_adds_per_s": adds, "bytes_per_s": copied}
+        report["devices"][device]["versions"] = _versions(device)
+        say(f"{name}: {adds / 1e9:,.0f} G multiply-adds/s, {copied / 1e9:,.0f} GB/s copied")
+        say(f"{'':20}{'':28}{'ms a step':>10} {'(middle half)':>17}{'MB':>8}{'/ floor':>9}{'/ fused':>9}")
+        for shape in shapes:
+            multiply_adds, moved = work(shape)
+            floor = max(multiply_adds / adds, moved / copied)
+            fused_s = None
+            for who, found in _measurements(shape, device, threads, seconds, peers):
+                row = {"shape": asdict(shape), "device": device, "who": who, "floor_s": floor, **_summary(found)}
+                fused_s = fused_s or row.get("median_s")  # the first row
+                report["rows"].append(row)
+                say(_line(row, fused_s))
+    return report
+
+
+def _measurements(shape: Shape, device: str, threads: int, seconds: float, peers: str | None):
+    for implementation, variant in OURS:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if implementation == "reference" and device == "cpu" and 2 * needed(shape) > memory:
+            found = {"error": f"would keep {needed(shape) / 1e9:.0f} GB, more than half of the memory"}
+        else:
+            found = alone(time_ours, shape, implementation, variant, device, threads, seconds)
+        yield f"{variant}, {implementation}", found
+    for peer in PEERS if peers else ():
+        found = time_peer(peers, peer, shape, device, threads, seconds)
+        yield f"LIF, {peer} {found.get('versions', {}).get(peer, '')}".strip(), found
+
+
+def _summary(found: dict) -> dict:
+    if "error" in found:
+        return found
+    low, _, high = quantiles(found["seconds"], n=4)
+    return {"median_s": median(found["seconds"]), "quartiles_s": [low, high]} | found
+
+
+def _line(row: dict, fused_s: float | None) -> str:
+    start = f"{row['shape']['name']:20}{row['who']:28}"
+    if "error" in row:
+        return start + row["error"]
+    ms, (low, high) = row["median_s"] * 1e3, (1e3 * s for s in row["quartiles_s"])
+    memory = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:,.0f}"
+    times = row["median_s"] / row["floor_s"], row["median_s"] / fused_s
+    return f"{start}{ms:10,.2f} {f'({low:,.2f}-{high:,.2f})':>17}{memory:>8}{times[0]:9,.1f}{times[1]:9,.1f}"
+
+
+def _versions(device: str) -> dict:
+    found = {"torch": torch.__version__, "numpy": np.__version__}
+    if device == "cuda":
+        import triton
+
+        return found | {"triton": triton.__version__, "cuda": torch.version.cuda}
+    import numba
+
+    return found | {"numba": numba.__version__}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m hetsyn_core.benchmark", description="Time training steps.")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the steps, at most 4 trials, little patience")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    options = parser.parse_args(arguments)
+    shapes, seconds = SHAPES, 10.0
+    if options.quick:
+        shapes, seconds = tuple(replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES), 0.3
+    report = benchmark(shapes, options.threads, seconds, lambda line: print(line, flush=True))
+    if options.json:
+        write_whole(options.json, json.dumps(report, indent=1).encode())
+        print(f"written: {options.json}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
