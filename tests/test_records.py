@@ -109,3 +109,22 @@ def test_an_unreadable_table_is_set_aside(record):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="some.parquet"):
         assert records.load([small(detail=True)]) == [None]
+
+
+def test_records_made_elsewhere_are_taken_in_and_damaged_ones_refused_by_name(record, tmp_path, capsys):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    good = elsewhere / f"{records.key(small(detail=True))}.run"
+    good.write_bytes(records.pack(record))
+    (elsewhere / "cut.run").write_bytes(records.pack(record)[:-1])
+    (elsewhere / "other.run").write_bytes(records.pack(record))
+    (elsewhere / "foreign.run").write_bytes(records.pack({"config": {"task": "Unknown"}}))
+    assert records.main(["import", str(elsewhere)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "1 taken, 3 refused\n"
+    assert "refused cut.run: cut.run is damaged" in err and "refused other.run: its settings belong to" in err
+    assert "refused foreign.run: no run of this version" in err
+    assert same(records.load([small(detail=True)])[0], record)
+    with pytest.raises(SystemExit):
+        records.main(["import", str(tmp_path / "nowhere")])
+    assert "no .run files" in capsys.readouterr().err

@@ -3,12 +3,16 @@
 A record's name is a hash of its settings and of the version of its task, so a changed parameter is a new record and
 an unchanged one is never computed twice. Every record carries its settings and the checksum of its content; one that
 does not match what is asked, or is damaged, is never taken for a result.
+
+python -m hetsyn_core.runs.records import FOLDER    # take in records made on another machine
 """
 
+import argparse
 import hashlib
 import inspect
 import io
 import json
+import sys
 import warnings
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -141,6 +145,37 @@ def save(record: dict, run: Run) -> Path:
     return target
 
 
+def take_in(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Bring home records made elsewhere: copy the .run files of a folder to where this machine looks for them.
+
+    Returns:
+        names of the files taken, and for each that was refused the reason: its content is damaged, or its name is not
+        that of its settings.
+
+    Raises:
+        FileNotFoundError: there is no .run file in the folder.
+    """
+    files = sorted(Path(folder).glob("*.run"))
+    if not files:
+        raise FileNotFoundError(f"there are no .run files in {folder}")
+    taken, refused = [], {}
+    for file in files:
+        data = file.read_bytes()
+        try:
+            run = restore(unpack(data, file.name)["config"])
+        except DamagedRecord as error:
+            refused[file.name] = str(error)
+        except (KeyError, TypeError, ValueError) as error:
+            refused[file.name] = f"no run of this version: {error}"
+        else:
+            if file.stem == key(run):
+                write_whole(path(run), data)
+                taken.append(file.name)
+            else:
+                refused[file.name] = f"its settings belong to {key(run)}.run"
+    return taken, refused
+
+
 def load(runs: list[Run]) -> list[dict | None]:
     """What is on record of the runs, in their order; None where one is missing, damaged or of other settings."""
     # A run with details has all that is asked of one without.
@@ -193,3 +228,23 @@ def consolidate(experiment: str, runs: list[Run], found: list[dict]) -> Path:
     target = records_folder() / "records" / f"{experiment}.parquet"
     write_whole(target, buffer.getvalue())
     return target
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring home the .run files of a folder; says which were refused, and why."""
+    parser = argparse.ArgumentParser(prog="hetsyn_core.runs.records", description=main.__doc__)
+    parser.add_argument("command", choices=["import"])
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        taken, refused = take_in(options.folder)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    for name, reason in refused.items():
+        print(f"refused {name}: {reason}", file=sys.stderr)
+    print(f"{len(taken)} taken, {len(refused)} refused")
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,6 +22,8 @@ from ..tasks.run import Run
 from . import records
 from .train import TrainingFailed, train
 
+GPU_WORKERS = 4  # networks side by side on a card; a guess, until it is measured on one
+
 
 def run(
     runs: Sequence[Run], *, fresh: bool = False, executor: Executor | None = None, what: str = "training"
@@ -34,7 +36,8 @@ def run(
     Args:
         fresh: train again what is on record.
         executor: any `concurrent.futures` executor. By default the Dask cluster at $HETSYN_SCHEDULER, if that is
-            set, else a process for each core; tasks of a notebook, which other processes do not know, one by one here.
+            set, else a process for each core; on a GPU, if there is one ($HETSYN_DEVICE says "cpu" or "cuda"),
+            `GPU_WORKERS` of them; tasks of a notebook, which other processes do not know, one by one here.
         what: stands before the progress bar.
 
     Raises:
@@ -88,12 +91,17 @@ def _executor(runs: Collection[Run]) -> Iterator[Executor]:
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
     # A fresh interpreter for each worker: forking a process with threads (a notebook's) can hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, len(runs)), context, _start_worker)
+    workers = min(os.cpu_count() or 1, len(runs), *([GPU_WORKERS] if _device() == "cuda" else []))
+    pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
         yield pool
         pool.shutdown()
     finally:  # stopped half-way: wait for nothing
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _device() -> str:
+    return os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _start_worker() -> None:
@@ -109,8 +117,7 @@ def _start_worker() -> None:
 def _train(run: Run) -> dict:
     torch.set_num_threads(1)
     checkpoint = records.path(run, "checkpoint") if run.epochs > 1 else None
-    device = os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return train(run, checkpoint=checkpoint, device=device)
+        return train(run, checkpoint=checkpoint, device=_device())
     except TrainingFailed as error:
         return {"config": records.settings(run), "failed": str(error)}

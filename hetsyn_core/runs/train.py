@@ -53,7 +53,8 @@ def train(run: Run, progress: bool = False, checkpoint: Path | None = None, devi
     Raises:
         TrainingFailed: the loss, or a result of the test, is no longer a finite number.
     """
-    with torch.random.fork_rng(devices=[]):  # dropout is the one that draws from torch's own generator
+    cards = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(cards):  # dropout is the one that draws from torch's own generators
         torch.manual_seed(int(np.random.SeedSequence([run.seed, DROPOUT]).generate_state(1)[0]))
         state = _Training(run, device)
         initial = named_decays(state.network, "initial")
@@ -164,6 +165,9 @@ class _Training:
         record["machine"] = machine(self.device)
         return record
 
+    def dropout_state(self) -> Tensor:
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
+
     def save(self, checkpoint: Path) -> None:
         """Write all of this, checksummed and without pickle."""
         optimiser = self.optimiser.state_dict()
@@ -175,7 +179,7 @@ class _Training:
             "groups": optimiser["param_groups"],
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if not k.startswith("lr_lambda")},
             "rng": self.rng.bit_generator.state,
-            "dropout": {"rng": torch.get_rng_state().numpy()},
+            "dropout": {"rng": self.dropout_state().numpy()},
             "curves": {name: np.array(values, np.float64) for name, values in self.curves.items()},
             "epoch": self.epoch,
             "done": self.done,
@@ -202,7 +206,8 @@ class _Training:
         self.optimiser.load_state_dict({"state": moments, "param_groups": content["groups"]})
         self.schedule.load_state_dict(self.schedule.state_dict() | content["schedule"])
         self.rng.bit_generator.state = content["rng"]
-        torch.set_rng_state(torch.from_numpy(content["dropout"]["rng"]))
+        state = torch.from_numpy(content["dropout"]["rng"])
+        torch.cuda.set_rng_state(state, self.device) if self.device.type == "cuda" else torch.set_rng_state(state)
         self.curves = {name: values.tolist() for name, values in content["curves"].items()}
         self.epoch, self.done = content["epoch"], content["done"]
         self.start -= content["seconds"]
