@@ -286,3 +286,18 @@ def encode(
     """
     velocity = basilar_membrane(prepare(audio, rate, window), places)
     return bushy_cell(hair_cell(velocity), np.random.default_rng(seed))
+
+
+def made_up_voice(seconds: float = 0.7) -> np.ndarray:
+    """Something to hear where no recording is at hand: a falling voice that goes from "ee" to "ah", 48 kHz.
+
+    The sum of 40 harmonics, as strong as three formants (resonances of the mouth) let them be.
+    """
+    t = np.arange(round(seconds * RATE)) / RATE
+    harmonic = np.arange(1, 41)[:, None]
+    pitch = 125 - 15 * t / seconds  # Hz
+    glide = np.clip((t / seconds - 0.35) / 0.2, 0, 1)
+    formants = (300 + 400 * glide, 60), (2300 - 1200 * glide, 90), (3000 - 500 * glide, 150)  # Hz, and their widths
+    strength = sum(1 / (1 + ((harmonic * pitch - centre) / width) ** 2) for centre, width in formants)
+    wave = (strength * np.sin(2 * np.pi * harmonic * np.cumsum(pitch) / RATE)).sum(0)
+    return wave * np.sin(np.pi * t / seconds) ** 0.3 / 4
