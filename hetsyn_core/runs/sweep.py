@@ -87,7 +87,7 @@ def _executor(runs: Collection[Run]) -> Iterator[Executor]:
             yield client.get_executor()
         return
     # Let glibc keep what a step frees: fetching fresh pages for the next costs more than the kernels do.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**26))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
     # A fresh interpreter for each worker: forking a process with threads (a notebook's) can hang.
     context = multiprocessing.get_context("spawn")
