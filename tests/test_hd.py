@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from hetsyn_core import workers
 from hetsyn_core.datasets import cochlea, hd, shd
 from hetsyn_core.paths import ROOT
 
@@ -197,7 +198,7 @@ def test_recordings_that_cannot_be_encoded_end_it_and_nothing_is_written(folder,
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 def test_a_worker_ended_from_outside_gets_one_line(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(hd, "_start_worker", end_worker)
+    monkeypatch.setattr(workers, "_start", end_worker)
     with pytest.raises(RuntimeError, match="the same command goes on"):
         hd.make(folder, tmp_path, processes=1)
 

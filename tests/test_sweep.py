@@ -11,6 +11,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
+from hetsyn_core import workers
 from hetsyn_core.runs import records, sweep
 from hetsyn_core.runs.train import train
 from hetsyn_core.tasks import MatchToSample
@@ -146,7 +147,7 @@ def test_runs_of_an_ended_worker_are_done_by_a_new_pool(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     pools = []
     make_pool = lambda *args: pools.append(ProcessPoolExecutor(*args)) or pools[-1]
-    monkeypatch.setattr(sweep, "ProcessPoolExecutor", make_pool)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", make_pool)
     with ThreadPoolExecutor(1) as thread:
         found = thread.submit(sweep.run, configs)
         wait(lambda: kept(tmp_path))

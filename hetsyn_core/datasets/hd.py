@@ -9,15 +9,11 @@ published, so the files say what they are: see `source`.
 
 import argparse
 import io
-import multiprocessing
 import os
 import re
 import shutil
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from hashlib import sha256
@@ -29,6 +25,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from .. import workers
 from ..paths import write_whole
 from . import cochlea
 from .shd import LABELS, SPEAKERS, TIMES, UNITS
@@ -136,16 +133,6 @@ def _encode_part(recording: Recording, parts: Path, seed: int, window: str | Non
     return made_from, ""
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the workers too; they end without a word
-
-    def end_with_the_parent():  # ended by force, it cannot tell its workers, and they would wait for work for ever
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
-
-
 def _write_split(
     target: Path, chosen: Sequence[Recording], parts: Path, made_from: dict[Path, bytes], **attributes
 ) -> None:
@@ -192,8 +179,7 @@ def make(
     if not parts.is_dir() and all(target.exists() for target in targets.values()):
         raise FileExistsError(f"{out} holds both files already: remove them, or name another folder")
     parts.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes or os.cpu_count(), context, _start_worker)
+    pool = workers.pool(processes or os.cpu_count())
     try:
         work = pool.map(partial(_encode_part, parts=parts, seed=seed, window=window), found)
         results = list(tqdm(work, "encoding", len(found), unit="recording", smoothing=0.1))

@@ -1,15 +1,11 @@
 """Train many networks side by side, one thread each, and keep what is finished."""
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     CancelledError,
     Executor,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
     as_completed,
 )
@@ -18,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from tqdm import tqdm
 
+from .. import workers
 from ..tasks.run import Run
 from . import records
 from .train import TrainingFailed, train
@@ -89,10 +86,8 @@ def _executor(runs: Collection[Run]) -> Iterator[Executor]:
     # Let glibc keep what a step frees: fetching fresh pages for the next costs more than the kernels do.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**26))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-    # A fresh interpreter for each worker: forking a process with threads (a notebook's) can hang.
-    context = multiprocessing.get_context("spawn")
-    workers = min(os.cpu_count() or 1, len(runs), *([GPU_WORKERS] if _device() == "cuda" else []))
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    count = min(os.cpu_count() or 1, len(runs), *([GPU_WORKERS] if _device() == "cuda" else []))
+    pool = workers.pool(count)
     try:
         yield pool
         pool.shutdown()
@@ -102,16 +97,6 @@ def _executor(runs: Collection[Run]) -> Iterator[Executor]:
 
 def _device() -> str:
     return os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the workers too; they end without a word
-
-    def end_with_the_sweep():  # ended by force, it cannot tell its workers, and they would wait for work for ever
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_the_sweep, daemon=True).start()
 
 
 def _train(run: Run) -> dict:
