@@ -300,4 +300,5 @@ def made_up_voice(seconds: float = 0.7) -> np.ndarray:
     formants = (300 + 400 * glide, 60), (2300 - 1200 * glide, 90), (3000 - 500 * glide, 150)  # Hz, and their widths
     strength = sum(1 / (1 + ((harmonic * pitch - centre) / width) ** 2) for centre, width in formants)
     wave = (strength * np.sin(2 * np.pi * harmonic * np.cumsum(pitch) / RATE)).sum(0)
-    return wave * np.sin(np.pi * t / seconds) ** 0.3 / 4
+    wave *= np.sin(np.pi * t / seconds) ** 0.3
+    return wave / np.abs(wave).max()
