@@ -1,6 +1,6 @@
 """Time a training step of the paper's networks on the CPU and on the GPU, if there is one.
 
-python -m hetsyn_core.benchmark [--quick] [--threads N] [--json FILE]
+python -m hetsyn_core.benchmark [--quick] [--threads N] [--seconds S] [--json FILE]
 
 A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
 time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
@@ -229,11 +229,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hetsyn_core.benchmark", description="Time training steps.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps, at most 4 trials, little patience")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
+    parser.add_argument("--seconds", type=float, help="for how long to repeat a step (default: 10; quick: 0.3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     options = parser.parse_args(arguments)
-    shapes, seconds = SHAPES, 10.0
+    shapes, seconds = SHAPES, options.seconds or (0.3 if options.quick else 10.0)
     if options.quick:
-        shapes, seconds = tuple(replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES), 0.3
+        shapes = tuple(replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES)
     report = benchmark(shapes, options.threads, seconds, lambda line: print(line, flush=True))
     if options.json:
         write_whole(options.json, json.dumps(report, indent=1).encode())

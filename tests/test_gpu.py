@@ -210,6 +210,7 @@ SHAPES = {  # batch, steps, sizes, what differs from the defaults of `Network`
     "pattern R": (1, 2000, (100, 100, 1), dict(recurrent=True)),
     "pattern F": (1, 2000, (100, 100, 1), dict(variant="HomNeuALIF")),
     "S-MNIST": (256, 784, (1, 64, 64, 10), dict(recurrent=True, surrogate=MultiGaussian(), spiking_readout=True)),
+    "smallest": (1, 1, (1, 1, 1), dict(recurrent=True)),
     "wide": (32, 250, (700, 256, 20), dict(recurrent=True, surrogate=MultiGaussian())),
 }
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}  # bytes a program can have: A100, H100

@@ -355,9 +355,9 @@ def _neurons(current: Tensor, weight: Tensor | None):
 
 def _constants(surrogate: Surrogate, threshold: float) -> tuple[int, tuple[float, ...]]:
     """Which surrogate `slope_at` computes, and c0, c1, s0, s1, m of it."""
-    if isinstance(surrogate, Triangular):
+    if type(surrogate) is Triangular:
         return TRIANGULAR, (surrogate.gamma, 0.0, 1 / (surrogate.zeta * threshold), 0.0, 0.0)
-    if isinstance(surrogate, MultiGaussian):
+    if type(surrogate) is MultiGaussian:
         near, wide = surrogate.sigma, surrogate.scale * surrogate.sigma
         peak = surrogate.gamma / (2 * torch.pi) ** 0.5
         heights = peak * (1 + surrogate.height) / near, peak * surrogate.height / wide
