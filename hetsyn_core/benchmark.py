@@ -1,6 +1,6 @@
 """Time a training step of the paper's networks on the CPU and on the GPU, if there is one.
 
-python -m hetsyn_core.benchmark [--quick] [--threads N] [--seconds S] [--json FILE]
+python -m hetsyn_core.benchmark [--quick] [--device cpu|cuda] [--threads N] [--seconds S] [--json FILE]
 
 A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
 time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
@@ -152,11 +152,13 @@ def time_peer(python: str, peer: str, shape: Shape, device: str, threads: int, s
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def benchmark(shapes: tuple[Shape, ...], threads: int, seconds: float, say: Callable[[str], None]) -> dict:
-    """Everything this machine can measure: "devices" (name, rates, versions) and "rows"; ``say`` gets the table."""
+def benchmark(
+    shapes: tuple[Shape, ...], devices: list[str], threads: int, seconds: float, say: Callable[[str], None]
+) -> dict:
+    """What was measured: "devices" (name, rates, versions) and "rows"; ``say`` gets the table, line by line."""
     peers = os.environ.get("HETSYN_PEERS")
     report = {"threads": threads, "python": platform.python_version(), "devices": {}, "rows": []}
-    for device in ["cpu"] + ["cuda"] * torch.cuda.is_available():
+    for device in devices:
         torch.set_num_threads(threads)
         adds, copied = rates(device)
         name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {threads} thread(s)"
@@ -228,6 +230,8 @@ def _processor() -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hetsyn_core.benchmark", description="Time training steps.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps, at most 4 trials, little patience")
+    found = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    parser.add_argument("--device", choices=found, action="append", help="measure this one alone (default: all found)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
     parser.add_argument("--seconds", type=float, help="for how long to repeat a step (default: 10; quick: 0.3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
@@ -235,7 +239,8 @@ def main(arguments: list[str] | None = None) -> None:
     shapes, seconds = SHAPES, options.seconds or (0.3 if options.quick else 10.0)
     if options.quick:
         shapes = tuple(replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES)
-    report = benchmark(shapes, options.threads, seconds, lambda line: print(line, flush=True))
+    devices = options.device or found
+    report = benchmark(shapes, devices, options.threads, seconds, lambda line: print(line, flush=True))
     if options.json:
         write_whole(options.json, json.dumps(report, indent=1).encode())
         print(f"written: {options.json}", file=sys.stderr)

@@ -12,9 +12,8 @@ def test_a_tiny_shape_is_measured_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "SHAPES", (tiny,))
     monkeypatch.setattr(benchmark, "PEERS", ["snntorch"])
     monkeypatch.setattr(benchmark, "OURS", benchmark.OURS[::2])
-    monkeypatch.setattr(benchmark.torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("HETSYN_PEERS", sys.executable)  # has no peers
-    benchmark.main(["--quick", "--json", str(tmp_path / "found.json")])
+    benchmark.main(["--quick", "--device", "cpu", "--json", str(tmp_path / "found.json")])
     found = json.loads((tmp_path / "found.json").read_text())
     fused, reference, peer = found["rows"]
     for row in fused, reference:
