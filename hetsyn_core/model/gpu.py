@@ -264,7 +264,7 @@ def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool) -> Ten
     tiles, columns = triton.cdiv(pre, PRE), triton.cdiv(post, POST)
     rounds = triton.cdiv(tiles, triton.cdiv(PROGRAMS, batch * columns))
     splits = triton.cdiv(tiles, rounds)
-    out = torch.empty(splits, batch, time, post, device=x.device)
+    out = torch.empty(splits, batch, time, post, device=x.device, dtype=x.dtype)
     _launch(
         integrate,
         (batch, columns, splits),
@@ -279,7 +279,7 @@ def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) ->
     batch, time, pre = x.shape
     post = weight.shape[0]
     PRE, POST = _tile(batch, pre, post)
-    sums = torch.empty(2, batch, pre, post, device=x.device)
+    sums = torch.empty(2, batch, pre, post, device=x.device, dtype=x.dtype)
     _launch(
         gradients,
         (batch, triton.cdiv(post, POST), triton.cdiv(pre, PRE)),
@@ -326,7 +326,7 @@ class _Spiking(torch.autograd.Function):
         grad_Z = torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()
         grad_V = None if grad_V is None else grad_V.contiguous()
         g = torch.empty_like(V)
-        grad_kappa = torch.empty(V.shape[0], V.shape[2], device=V.device) if ctx.needs_input_grad[3] else None
+        grad_kappa = torch.empty_like(V[:, 0]) if ctx.needs_input_grad[3] else None
         synapses = (None, None) if weight is None else (weight.contiguous(), decay.contiguous())
         grid, state, options = _neurons(V, weight)
         _launch(
