@@ -90,7 +90,7 @@ class _Training:
         run, losses, scores, name = self.run, [], [], ""
         for x, wanted in islice(run.batches("train", self.rng), run.epoch()):
             self.done += 1
-            x, wanted = x.to(self.device), wanted.to(self.device)
+            x, wanted = self.move(x), self.move(wanted)
             try:
                 traces = self.network(x)
             except ValueError as error:  # diverged weights reach the network's own checks before the loss
@@ -124,6 +124,10 @@ class _Training:
             for name, value in self.tested.items():
                 prefix = "" if name.startswith("validation") else "test_"
                 self.curves.setdefault(prefix + name, []).append(value)
+
+    def move(self, x: Tensor) -> Tensor:
+        """To where the network is; from pinned memory the host need not wait until it is there."""
+        return x if self.device.type == "cpu" else x.pin_memory().to(self.device, non_blocking=True)
 
     def check_loss(self, loss: Tensor, iteration: int) -> None:
         if not torch.isfinite(loss):
