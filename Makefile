@@ -22,6 +22,8 @@ help:
 	@echo "make test      check style, run the tests and the notebooks"
 	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
+	@echo "make site      build the site, build/site/index.html"
+	@echo "make browser   look at the site and at every notebook in JupyterLab with chromium"
 	@echo "make clean     remove .venv and build/"
 
 figures: $(READY)
@@ -71,3 +73,11 @@ $(READY): pyproject.toml constraints.txt
 	echo "$(CURDIR)" > $@
 
 .PHONY: help figures test records lab clean rebuild
+
+site: $(READY)
+	@$(VENV_PYTHON) -m hetsyn_core.report.site
+
+browser: $(READY)
+	@HETSYN_BROWSER=all $(VENV_PYTHON) -m pytest tests/test_site.py tests/test_browser.py -rs
+
+.PHONY: site browser
