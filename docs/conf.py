@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.util import find_spec
 
 from hetsyn_core.paths import ROOT
 
@@ -25,6 +26,7 @@ nb_ipywidgets_js = {}  # would come from other servers; a page shows the static 
 default_role = "literal"
 add_module_names = False
 autodoc_inherit_docstrings = False
+autodoc_mock_imports = [] if find_spec("triton") else ["triton"]  # no Triton on macOS
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_use_rtype = False
