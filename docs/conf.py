@@ -49,7 +49,7 @@ mathjax3_config = {"options": {"menuOptions": {"settings": {"explorer": False}}}
 
 
 def plain(app, what, name, thing, options, lines: list[str]) -> None:
-    """Docstrings are written for `help`: a bar, a star, a last underscore is no markup, and a line may hang on another."""
+    """Docstrings are written for `help`: bar, star and last underscore are no markup, a line may hang on another."""
     found = []
     for line in lines:
         line = "".join(
