@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -73,6 +74,27 @@ def test_running_md_has_a_line_for_every_notebook():
         r"^papermill .* notebooks/(\w+)\.ipynb build/(\w+)\.ipynb", (ROOT / "docs/running.md").read_text(), re.M
     )
     assert lines == [(path.stem, path.stem) for path in NOTEBOOKS]
+
+
+# Where people expect it
+
+
+def test_colab_keeps_its_torch_and_gets_only_what_is_missing_or_too_old():
+    install = runpy.run_path(str(ROOT / "colab" / "install.py"))
+    here = {"torch": "2.5.0+cu124", "numpy": "2.1", "scipy": "1.10"}
+    asked = ["torch==2.13.0", "numpy>=2.0", "scipy>=1.14", "tqdm", "jupyterlab>=4.3", "triton; sys_platform == 'none'"]
+    assert install["wanted"](asked, here.get) == ["scipy>=1.14", "tqdm"]
+
+
+def test_the_colab_notebook_and_binder_name_files_that_exist():
+    start = read(ROOT / "colab" / "start.ipynb")
+    code = "\n".join(cell.source for cell in start.cells if cell.cell_type == "code")
+    assert "/colab/install.py" in code and "torch" not in code
+    (notebook,) = re.findall(r"%run (\S+)", code)
+    assert (ROOT / "notebooks" / notebook).exists()
+    post_build = ROOT / "binder" / "postBuild"
+    assert "-c constraints.txt -e '.[test]'" in post_build.read_text() and (ROOT / "constraints.txt").exists()
+    assert post_build.stat().st_mode & 0o111
 
 
 # Alt text
@@ -242,7 +264,7 @@ LOOK = """() => ({
     width: document.documentElement.scrollWidth,
     images: [...document.images].filter(i => !i.naturalWidth || !i.alt).map(i => i.src),
     equations: document.querySelectorAll('.math').length - document.querySelectorAll('mjx-container').length,
-    errors: document.querySelectorAll('mjx-merror, [data-mjx-error], .problematic, .system-message').length,
+    errors: document.querySelectorAll('mjx-merror, mtext[mathcolor=red], .problematic, .system-message').length,
 })"""
 
 
