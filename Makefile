@@ -19,6 +19,8 @@ endif
 
 help:
 	@echo "make figures   draw figures/ from the records (PROFILE=quick|smoke: smaller runs, FRESH=1: compute again)"
+	@echo "make site      build the site, build/site/index.html"
+	@echo "make browser   look at the site and at every notebook in JupyterLab with chromium"
 	@echo "make test      check style, run the tests and the notebooks"
 	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
@@ -26,6 +28,12 @@ help:
 
 figures: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.report.notebooks --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
+
+site: $(READY)
+	@$(VENV_PYTHON) -m hetsyn_core.report.site
+
+browser: $(READY)
+	@HETSYN_BROWSER=all $(VENV_PYTHON) -m pytest tests/test_site.py tests/test_browser.py -rs
 
 # pytest runs the notebooks too, by nbval: see pyproject.toml and conftest.py.
 test: $(READY)
@@ -70,4 +78,4 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' || exit 1; \
 	echo "$(CURDIR)" > $@
 
-.PHONY: help figures test records lab clean rebuild
+.PHONY: help figures site browser test records lab clean rebuild

@@ -1,0 +1,140 @@
+"""A person in JupyterLab: open a notebook, Run All, look at the last figure, move a slider, Run All again.
+
+HETSYN_BROWSER=all opens every notebook instead of two.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from hetsyn_core.paths import ROOT
+from hetsyn_core.report import site
+
+NOTEBOOKS = site.notebooks()
+SOME = ("00_start_here", "05_three_targets")  # one that computes at once, one that trains
+CHOSEN = [p for p in NOTEBOOKS if p.stem in SOME or os.environ.get("HETSYN_BROWSER") == "all"]
+SLIDERS = [p for p in NOTEBOOKS if "ipywidgets" in p.read_text(encoding="utf-8")]
+MINUTE = 60_000
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks; its address and its folder."""
+    pytest.importorskip("jupyterlab")
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    environment = {
+        **os.environ,
+        "HETSYN_PROFILE": "smoke",
+        "HETSYN_RECORDS": str(folder / "data"),
+        "HETSYN_FIGURES": str(folder / "figures"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_PATH": os.path.join(sys.prefix, "share", "jupyter"),
+        "PYTHONPATH": str(ROOT),
+    }
+    quiet = [
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--IdentityProvider.token="]
+    command = [sys.executable, "-m", "jupyterlab", *options, *quiet, f"--ServerApp.root_dir={folder}"]
+    with open(folder / "log", "w+") as log:
+        server = subprocess.Popen(command, env=environment, stderr=log)
+        try:
+            yield address(server, folder / "log"), folder
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def address(server, log):
+    for _ in range(600):
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
+            return found[0]
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise TimeoutError(log.read_text())
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    page.close()
+
+
+def opened(page, lab, notebook):
+    page.goto(f"{lab[0]}lab/tree/notebooks/{notebook.name}?reset")
+    page.wait_for_function(
+        f"() => window.jupyterapp?.shell.currentWidget?.content.model && {CELLS}.length", timeout=MINUTE
+    )
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=MINUTE)
+
+
+CELLS = """[...jupyterapp.shell.currentWidget.content.model.cells]
+    .filter(cell => cell.type === 'code' && cell.sharedModel.source.trim())"""
+FORGET = f"() => {CELLS}.forEach(cell => cell.executionCount = null)"
+DONE = f"""() => {CELLS}.every(cell => cell.executionCount && cell.executionState !== 'running')
+    || {CELLS}.some(cell => cell.sharedModel.outputs.some(output => output.output_type === 'error'))"""
+
+
+def run_all(page, lab, notebook):
+    """Run > Run All Cells and save; the notebook as it then lies on disk."""
+    page.evaluate(FORGET)  # so that the counts of this run can be waited for
+    page.locator(".lm-MenuBar-item", has_text="Run").click()
+    page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
+    page.wait_for_function(DONE, timeout=5 * MINUTE)
+    page.locator(".lm-MenuBar-item", has_text="File").click()
+    page.locator(".lm-Menu-item", has_text=re.compile("^Save Notebook(?! As)")).first.click()
+    page.wait_for_function("() => !jupyterapp.shell.currentWidget.content.model.dirty", timeout=MINUTE)
+    return nbformat.read(lab[1] / "notebooks" / notebook.name, as_version=4)
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def kept(folder):
+    return {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("notebook", CHOSEN, ids=lambda path: path.stem)
+def test_run_all_shows_the_last_figure_and_the_second_time_computes_nothing_again(notebook, lab, page):
+    opened(page, lab, notebook)
+    done = run_all(page, lab, notebook)
+    assert [o for o in outputs(done) if o.output_type == "error"] == []
+    assert all(cell.execution_count for cell in done.cells if cell.cell_type == "code" and cell.source)
+    if any("image/png" in output.get("data", {}) for output in outputs(done)):
+        last = page.locator(".jp-OutputArea-output img").last
+        last.scroll_into_view_if_needed(timeout=MINUTE)
+        assert last.is_visible() and last.evaluate("image => image.naturalWidth") > 100
+
+    runs = kept(lab[1])
+    again = run_all(page, lab, notebook)
+    assert [o for o in outputs(again) if o.output_type == "error"] == []
+    assert kept(lab[1]) == runs
+    assert [url for url in page.asked if not url.startswith((lab[0], "data:", "blob:"))] == []
+
+
+@pytest.mark.parametrize("notebook", SLIDERS, ids=lambda path: path.stem)
+def test_a_slider_moves_the_picture(notebook, lab, page):
+    opened(page, lab, notebook)
+    run_all(page, lab, notebook)
+    slider = page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
+    slider.scroll_into_view_if_needed(timeout=MINUTE)
+    picture = page.locator(".jp-OutputArea-child", has=page.locator(".widget-slider")).first.locator("img").first
+    before = picture.get_attribute("src", timeout=MINUTE)
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect(picture).not_to_have_attribute("src", before, timeout=MINUTE)
