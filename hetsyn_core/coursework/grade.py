@@ -1,0 +1,236 @@
+"""Grade a folder of submissions, one folder per student: `make grade SUBMISSIONS=folder`.
+
+Writes grades.csv and a feedback page per student. Nothing of a submission is trusted but its answers:
+the notebook that runs is the source, with the student's solution cells put into it.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.utils import determine_grade, is_grade, is_solution
+
+from ..paths import ROOT, write_whole
+from . import fence
+from .assign import SOURCES, read, student_version
+from .feedback import page
+from .fence import Limits
+
+GRADES = ROOT / "build" / "grades"
+LARGEST_MB = 50
+
+
+@dataclass(frozen=True)
+class Result:
+    """One exercise of one student. ``tests``: (name, points, of, what went wrong) of every test cell."""
+
+    exercise: str
+    tests: list[tuple[str, float, float, str]]
+    note: str
+    notebook: NotebookNode | None  # as executed
+
+    @property
+    def points(self) -> float:
+        """Points reached."""
+        return sum(points for _, points, _, _ in self.tests)
+
+    @property
+    def out_of(self) -> float:
+        """Points to be had."""
+        return sum(most for _, _, most, _ in self.tests)
+
+
+def merge(source: NotebookNode, submission: NotebookNode) -> NotebookNode:
+    """The source with the student's solution cells in place of ours; cells the student added run where they stand.
+
+    A solution cell that is missing is the empty one of the student version.
+    """
+    known = {cell.metadata.nbgrader.grade_id for cell in source.cells if "nbgrader" in cell.metadata}
+    answers, added, waiting = {}, {}, []
+    for cell in submission.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in known:
+            answers[name] = cell.source  # of copies the last one counts, as in nbgrader
+            added.setdefault(name, []).extend(waiting)
+            waiting = []
+        elif cell.cell_type == "code":
+            waiting.append(nbformat.v4.new_code_cell(cell.source))
+    merged = student_version(source)
+    cells = []
+    for cell, ours in zip(merged.cells, source.cells):
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cells += added.get(name, [])
+        if is_solution(cell):
+            cell.source = answers.get(name, cell.source)
+        else:
+            cell.source = ours.source  # hidden tests back in
+        cells.append(cell)
+    merged.cells = cells + waiting
+    return merged
+
+
+def score(notebook: NotebookNode) -> list[tuple[str, float, float, str]]:
+    """(name, points, of, what went wrong) of every test cell of an executed notebook, by nbgrader's rule.
+
+    Unlike there, a cell that never ran has failed, and a warning (standard error) is no failure.
+    """
+    tests = []
+    for cell in notebook.cells:
+        if not is_grade(cell):
+            continue
+        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+        errors = [f"{o.ename}: {o.evalue}".strip(": ")[:300] for o in cell.outputs if o.output_type == "error"]
+        points, most = determine_grade(cell)
+        if cell.execution_count is None:
+            points, errors = 0.0, errors or ["did not run"]
+        tests.append((cell.metadata.nbgrader.grade_id, points, most, errors[0] if errors else ""))
+    return tests
+
+
+def grade_one(name: str, source: NotebookNode, raw: bytes | str, limits: Limits, work: Path, hidden=()) -> Result:
+    """Grade one exercise. ``raw`` is the file as handed in, or a str that says why there is none."""
+
+    def nothing(why: str) -> Result:
+        return Result(name, [(c.metadata.nbgrader.grade_id, 0.0, float(c.metadata.nbgrader.points), why)
+                             for c in source.cells if is_grade(c)], why, None)  # fmt: skip
+
+    if isinstance(raw, str):
+        return nothing(raw)
+    try:
+        merged = merge(source, nbformat.reads(raw.decode(), as_version=4))
+    except Exception:  # whatever a file that is no notebook may do to a parser
+        return nothing("not a notebook")
+    scratch = Path(tempfile.mkdtemp(dir=work))
+    try:
+        job = json.dumps({"notebook": merged, **asdict(limits)}).encode()
+        command = [sys.executable, "-m", "hetsyn_core.coursework.execute"]
+        done = json.loads(fence.run(command, job, limits, scratch, (*hidden, work)))
+        notebook = nbformat.from_dict(done["notebook"])
+        return Result(name, score(notebook), done["note"], notebook)
+    except (TimeoutError, ChildProcessError, ValueError) as error:
+        return nothing(str(error))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def collect(folder: Path, exercises: list[str]) -> dict[str, dict[str, bytes | str]]:
+    """What each student handed in, read before anything runs: {student: {exercise: file or why there is none}}.
+
+    A student is a folder; the notebooks may lie deeper in it, as in nbgrader's ``submitted/student/assignment/``.
+
+    Raises:
+        ValueError: there is no such folder, or it holds no folders.
+    """
+    students = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+    if not students:
+        raise ValueError(f"{folder} must hold one folder per student, with their notebooks inside")
+    return {student.name: {name: _read(student, name) for name in exercises} for student in students}
+
+
+def _read(student: Path, name: str) -> bytes | str:
+    found = sorted(student.rglob(f"{name}.ipynb"), key=lambda path: (len(path.parts), path))
+    if not found:
+        return "not handed in"
+    path = found[0]
+    if path.is_symlink() or not path.is_file():
+        return "not a file"
+    if path.stat().st_size > LARGEST_MB * 1e6:
+        return f"larger than {LARGEST_MB} MB"
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def table(results: dict[str, list[Result]]) -> str:
+    """The grades as CSV: a row per student; points per exercise, their sum, and what a person should look at."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [result.exercise for result in next(iter(results.values()))]
+    writer.writerow(["student", *names, "points", "out_of", "notes"])
+    for student, row in results.items():
+        notes = "; ".join(f"{r.exercise}: {r.note}" for r in row if r.note)
+        total, most = sum(r.points for r in row), sum(r.out_of for r in row)
+        writer.writerow([student, *(f"{r.points:g}" for r in row), f"{total:g}", f"{most:g}", notes])
+    return out.getvalue()
+
+
+def grade(
+    submissions: Path,
+    folder: Path,
+    sources: dict[str, NotebookNode],
+    limits: Limits = Limits(),
+    jobs: int = 1,
+    hidden: tuple[Path, ...] = (),
+) -> dict[str, list[Result]]:
+    """Grade every student and write ``folder``/grades.csv and ``folder``/STUDENT.html; both grow as students are done.
+
+    Args:
+        submissions: see `collect`.
+        folder: where the results go.
+        sources: the exercises with solutions and hidden tests, by name.
+        limits: of every notebook.
+        jobs: notebooks that run at a time.
+        hidden: further folders that submissions shall not see.
+
+    Raises:
+        ValueError: see `collect`.
+    """
+    handed_in = collect(submissions, list(sources))
+    folder.mkdir(parents=True, exist_ok=True)
+    results, pages = {}, {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, ThreadPoolExecutor(jobs) as pool:
+        hidden = (*(path.resolve() for path in (*hidden, submissions, folder)),)
+        waiting = {
+            student: [pool.submit(grade_one, name, sources[name], raw, limits, Path(work), hidden)
+                      for name, raw in files.items()]
+            for student, files in handed_in.items()
+        }  # fmt: skip
+        for student, futures in waiting.items():
+            results[student] = [future.result() for future in futures]
+            pages[student] = page(student, results[student]).encode()
+            write_whole(folder / f"{student}.html", pages[student])
+            write_whole(folder / "grades.csv", table(results).encode())
+            points, out_of = (sum(getattr(r, what) for r in results[student]) for what in ("points", "out_of"))
+            print(f"{student:24} {points:5g} of {out_of:g}", flush=True)
+    for student, content in pages.items():  # again, should a submission have reached them
+        write_whole(folder / f"{student}.html", content)
+    write_whole(folder / "grades.csv", table(results).encode())
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="hetsyn_core.coursework.grade", description=__doc__.split(":")[0])
+    parser.add_argument("submissions", type=Path, help="a folder with one folder per student")
+    parser.add_argument("--sources", type=Path, default=SOURCES, help="folder of exercises with solutions")
+    parser.add_argument("--to", type=Path, default=GRADES, help="where grades.csv and the pages go")
+    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="notebooks at a time")
+    parser.add_argument("--cell-s", type=int, default=Limits.cell_s, help="seconds a cell may run")
+    parser.add_argument("--notebook-s", type=int, default=Limits.notebook_s, help="seconds a notebook may run")
+    parser.add_argument("--memory-gb", type=float, default=Limits.memory_gb, help="memory of a process")
+    options = parser.parse_args(arguments)
+    limits = Limits(options.cell_s, options.notebook_s, options.memory_gb)
+    print(f"Submissions run with {fence.MEANS[fence.fence()]}.")
+    try:
+        sources = read(options.sources)
+        grade(options.submissions, options.to, sources, limits, options.jobs, hidden=(options.sources,))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.to / 'grades.csv'}, and a page per student beside it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
