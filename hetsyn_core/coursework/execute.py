@@ -1,6 +1,6 @@
 """Execute a notebook under limits: reads a job from standard input, writes the notebook with its outputs.
 
-Started by `grade` in a process of its own; the kernel that runs the cells is one more.
+Started by `grade` as a program; the kernel that runs the cells is one more process.
 """
 
 import json
@@ -48,6 +48,10 @@ class Client(NotebookClient):
         return super().output(outs, msg, display_id, cell_index)
 
 
+class OutOfTimeError(Exception):
+    """The notebook as a whole has run too long."""
+
+
 def execute(notebook: NotebookNode, cell_s: int, notebook_s: int, output_mb: float) -> str:
     """Run every cell, in place; an error or the end of its time ends a cell, not the notebook.
 
@@ -55,24 +59,32 @@ def execute(notebook: NotebookNode, cell_s: int, notebook_s: int, output_mb: flo
         what a person should know of the run, or an empty string.
     """
     end = time.monotonic() + notebook_s
-    # Files, not ports: these work where there is no network.
-    manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path.cwd() / "k"))
+
+    def time_for(cell: NotebookNode) -> float:
+        left = end - time.monotonic()
+        if left < 1:
+            raise OutOfTimeError
+        return min(cell_s, int(left))
+
     client = Client(
         notebook,
-        manager,
+        # Files, not ports: these work where there is no network.
+        AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path.cwd() / "kernel")),
         allow_errors=True,
-        timeout_func=lambda cell: max(1, min(cell_s, int(end - time.monotonic()))),
+        timeout_func=time_for,
         interrupt_on_timeout=True,
         error_on_timeout={"ename": "TimeoutError", "evalue": "this cell ran too long", "traceback": []},
         iopub_timeout=5,
         shutdown_kernel="immediate",
     )
-    client.owns_km = True
+    client.owns_km = True  # so that the kernel ends with it
     client.most = int(output_mb * 1e6)
     try:
         client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except DeadKernelError:
         return "a cell ended Python itself"
+    except OutOfTimeError:
+        return f"stopped after {notebook_s} s"
     return ""
 
 

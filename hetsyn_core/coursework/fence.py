@@ -15,6 +15,8 @@ import psutil
 
 from ..paths import ROOT
 
+GRACE_S = 20  # for a program to keep its time itself, before it is killed
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -61,9 +63,9 @@ def run(command: list[str], job: bytes, limits: Limits, scratch: Path, hidden: t
     """Standard output of a command that is given ``job`` on standard input; nothing it started outlives it.
 
     Args:
-        command: a program and its arguments; it sets its limits itself, see `hetsyn_core.coursework.execute`.
+        command: a program and its arguments; it sets its limits itself, see `execute`.
         job: for its standard input.
-        limits: after ``notebook_s`` and a short grace it is killed.
+        limits: ``GRACE_S`` after ``notebook_s`` it is killed.
         scratch: the folder it works in, its home and the only one it may write to.
         hidden: folders which it finds empty where the fence allows it.
 
@@ -79,7 +81,7 @@ def run(command: list[str], job: bytes, limits: Limits, scratch: Path, hidden: t
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process = subprocess.Popen([*before, *command], **pipes, cwd=scratch, env=environment, start_new_session=True)
     try:
-        out, err = process.communicate(job, timeout=limits.notebook_s + 15)
+        out, err = process.communicate(job, timeout=limits.notebook_s + GRACE_S)
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"stopped after {limits.notebook_s} s") from None
     finally:

@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from nbgrader.utils import determine_grade, is_grade, is_solution
 
 from ..paths import ROOT, write_whole
-from . import fence
+from . import execute, fence
 from .assign import SOURCES, read, student_version
 from .feedback import page
 from .fence import Limits
@@ -97,30 +97,67 @@ def score(notebook: NotebookNode) -> list[tuple[str, float, float, str]]:
     return tests
 
 
-def grade_one(name: str, source: NotebookNode, raw: bytes | str, limits: Limits, work: Path, hidden=()) -> Result:
-    """Grade one exercise. ``raw`` is the file as handed in, or a str that says why there is none."""
+def run_fenced(notebook: NotebookNode, limits: Limits, work: Path, hidden: tuple[Path, ...], own: bool = False) -> dict:
+    """Run a notebook in a new folder in ``work``, with copies of the kernels that Numba compiled before.
 
-    def nothing(why: str) -> Result:
-        return Result(name, [(c.metadata.nbgrader.grade_id, 0.0, float(c.metadata.nbgrader.points), why)
-                             for c in source.cells if is_grade(c)], why, None)  # fmt: skip
+    Args:
+        own: a notebook of ours: what it compiled is kept for the others. (A file of a submission is never read.)
 
-    if isinstance(raw, str):
-        return nothing(raw)
-    try:
-        merged = merge(source, nbformat.reads(raw.decode(), as_version=4))
-    except Exception:  # whatever a file that is no notebook may do to a parser
-        return nothing("not a notebook")
+    Returns:
+        "notebook" with its outputs, and a "note" on what went wrong beside errors in cells.
+
+    Raises:
+        TimeoutError, ChildProcessError, ValueError: there is no result.
+    """
     scratch = Path(tempfile.mkdtemp(dir=work))
     try:
-        job = json.dumps({"notebook": merged, **asdict(limits)}).encode()
-        command = [sys.executable, "-m", "hetsyn_core.coursework.execute"]
+        if (work / "numba").exists():
+            shutil.copytree(work / "numba", scratch / "numba")
+        command = [sys.executable, "-P", execute.__file__]  # as a file: it needs nothing of the package
+        job = json.dumps({"notebook": notebook, **asdict(limits)}).encode()
         done = json.loads(fence.run(command, job, limits, scratch, (*hidden, work)))
-        notebook = nbformat.from_dict(done["notebook"])
-        return Result(name, score(notebook), done["note"], notebook)
-    except (TimeoutError, ChildProcessError, ValueError) as error:
-        return nothing(str(error))
+        if own and (scratch / "numba").exists():
+            shutil.copytree(scratch / "numba", work / "numba", dirs_exist_ok=True)
+        return {"notebook": nbformat.from_dict(done["notebook"]), "note": done["note"]}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def grade_one(
+    name: str, source: NotebookNode, raw: bytes | str, limits: Limits, work: Path, hidden: tuple[Path, ...] = ()
+) -> Result:
+    """Grade one exercise; ``raw`` is the file as handed in, or a str that says why there is none."""
+    why, done = raw, None
+    if isinstance(raw, bytes):
+        try:
+            merged = merge(source, nbformat.reads(raw.decode(), as_version=4))
+        except Exception:  # whatever a file that is no notebook may do to a parser
+            why = "not a notebook"
+        else:
+            try:
+                done = run_fenced(merged, limits, work, hidden)
+            except (TimeoutError, ChildProcessError, ValueError) as error:
+                why = str(error)
+    if done is not None:
+        return Result(name, score(done["notebook"]), done["note"], done["notebook"])
+    tests = [cell.metadata.nbgrader for cell in source.cells if is_grade(cell)]
+    return Result(name, [(test.grade_id, 0.0, float(test.points), why) for test in tests], why, None)
+
+
+def check(sources: dict[str, NotebookNode], limits: Limits, work: Path, hidden: tuple[Path, ...] = ()) -> None:
+    """Run the solutions as submissions run, one after the other: they must pass, here and under these limits.
+
+    Raises:
+        ValueError: one does not; the message says why.
+    """
+    for name, source in sources.items():
+        try:
+            done = run_fenced(source, limits, work, hidden, own=True)
+        except (TimeoutError, ChildProcessError) as error:
+            raise ValueError(f"the solution of {name} does not run here: {error}") from error
+        for test, points, most, why in score(done["notebook"]):
+            if points < most:
+                raise ValueError(f"the solution of {name} fails {test} here: {why or done['note']}")
 
 
 def collect(folder: Path, exercises: list[str]) -> dict[str, dict[str, bytes | str]]:
@@ -175,6 +212,8 @@ def grade(
 ) -> dict[str, list[Result]]:
     """Grade every student and write ``folder``/grades.csv and ``folder``/STUDENT.html; both grow as students are done.
 
+    The solutions run first, see `check`.
+
     Args:
         submissions: see `collect`.
         folder: where the results go.
@@ -184,13 +223,14 @@ def grade(
         hidden: further folders that submissions shall not see.
 
     Raises:
-        ValueError: see `collect`.
+        ValueError: see `collect` and `check`.
     """
     handed_in = collect(submissions, list(sources))
     folder.mkdir(parents=True, exist_ok=True)
     results, pages = {}, {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, ThreadPoolExecutor(jobs) as pool:
-        hidden = (*(path.resolve() for path in (*hidden, submissions, folder)),)
+        hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
+        check(sources, limits, Path(work), hidden)
         waiting = {
             student: [pool.submit(grade_one, name, sources[name], raw, limits, Path(work), hidden)
                       for name, raw in files.items()]
@@ -224,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"Submissions run with {fence.MEANS[fence.fence()]}.")
     try:
         sources = read(options.sources)
-        grade(options.submissions, options.to, sources, limits, options.jobs, hidden=(options.sources,))
+        grade(options.submissions, options.to, sources, limits, options.jobs, (options.sources,))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
