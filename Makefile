@@ -22,6 +22,8 @@ help:
 	@echo "make test      check style, run the tests and the notebooks"
 	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
+	@echo "make coursework  exercises for students (build/coursework/), without solutions"
+	@echo "make grade SUBMISSIONS=folder  grade what comes back: build/grades/, see docs/teaching.md"
 	@echo "make clean     remove .venv and build/"
 
 figures: $(READY)
@@ -71,3 +73,12 @@ $(READY): pyproject.toml constraints.txt
 	echo "$(CURDIR)" > $@
 
 .PHONY: help figures test records lab clean rebuild
+
+coursework: $(READY)
+	@$(VENV_PYTHON) -m hetsyn_core.coursework.assign $(if $(SOURCES),--sources "$(SOURCES)")
+
+grade: $(READY)
+	@$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder, with a folder per student in it))
+	@$(VENV_PYTHON) -m hetsyn_core.coursework.grade "$(SUBMISSIONS)" $(if $(SOURCES),--sources "$(SOURCES)")
+
+.PHONY: coursework grade

@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
@@ -48,6 +47,15 @@ class Client(NotebookClient):
         return super().output(outs, msg, display_id, cell_index)
 
 
+def said(cell: NotebookNode, cell_index: int, execute_reply: dict | None) -> None:
+    """Note what the kernel replied to a cell: the only proof that it ran. Outputs get lost where one floods them."""
+    content = execute_reply["content"] if execute_reply else {"status": "no reply"}
+    cell.metadata["status"] = content["status"]
+    if content["status"] != "ok" and not any(output.output_type == "error" for output in cell.outputs):
+        what = {name: content.get(name, "") for name in ("ename", "evalue")}
+        cell.outputs.append(nbformat.v4.new_output("error", **what, traceback=[]))
+
+
 class OutOfTimeError(Exception):
     """The notebook as a whole has run too long."""
 
@@ -69,7 +77,7 @@ def execute(notebook: NotebookNode, cell_s: int, notebook_s: int, output_mb: flo
     client = Client(
         notebook,
         # Files, not ports: these work where there is no network.
-        AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path.cwd() / "kernel")),
+        AsyncKernelManager(kernel_name="python3", transport="ipc", ip="kernel"),
         allow_errors=True,
         timeout_func=time_for,
         interrupt_on_timeout=True,
@@ -77,6 +85,7 @@ def execute(notebook: NotebookNode, cell_s: int, notebook_s: int, output_mb: flo
         iopub_timeout=5,
         shutdown_kernel="immediate",
     )
+    client.on_cell_executed = said
     client.owns_km = True  # so that the kernel ends with it
     client.most = int(output_mb * 1e6)
     try:

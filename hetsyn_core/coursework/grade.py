@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def merge(source: NotebookNode, submission: NotebookNode) -> NotebookNode:
 def score(notebook: NotebookNode) -> list[tuple[str, float, float, str]]:
     """(name, points, of, what went wrong) of every test cell of an executed notebook, by nbgrader's rule.
 
-    Unlike there, a cell that never ran has failed, and a warning (standard error) is no failure.
+    Unlike there, a cell has failed unless the kernel replied that it ran (see `execute.said`), and a warning on
+    standard error is no failure.
     """
     tests = []
     for cell in notebook.cells:
@@ -91,7 +93,7 @@ def score(notebook: NotebookNode) -> list[tuple[str, float, float, str]]:
         cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
         errors = [f"{o.ename}: {o.evalue}".strip(": ")[:300] for o in cell.outputs if o.output_type == "error"]
         points, most = determine_grade(cell)
-        if cell.execution_count is None:
+        if cell.metadata.get("status") != "ok":
             points, errors = 0.0, errors or ["did not run"]
         tests.append((cell.metadata.nbgrader.grade_id, points, most, errors[0] if errors else ""))
     return tests
@@ -152,7 +154,7 @@ def check(sources: dict[str, NotebookNode], limits: Limits, work: Path, hidden: 
     """
     for name, source in sources.items():
         try:
-            done = run_fenced(source, limits, work, hidden, own=True)
+            done = run_fenced(merge(source, source), limits, work, hidden, own=True)
         except (TimeoutError, ChildProcessError) as error:
             raise ValueError(f"the solution of {name} does not run here: {error}") from error
         for test, points, most, why in score(done["notebook"]):
@@ -228,24 +230,29 @@ def grade(
     handed_in = collect(submissions, list(sources))
     folder.mkdir(parents=True, exist_ok=True)
     results, pages = {}, {}
+
+    def write() -> None:
+        for name, content in (pages | {"grades.csv": table(results)}).items():
+            write_whole(folder / name, content.encode())
+
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, ThreadPoolExecutor(jobs) as pool:
         hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
         check(sources, limits, Path(work), hidden)
         waiting = {
-            student: [pool.submit(grade_one, name, sources[name], raw, limits, Path(work), hidden)
-                      for name, raw in files.items()]
+            student: [
+                pool.submit(grade_one, name, sources[name], raw, limits, Path(work), hidden)
+                for name, raw in files.items()
+            ]
             for student, files in handed_in.items()
-        }  # fmt: skip
+        }
         for student, futures in waiting.items():
             results[student] = [future.result() for future in futures]
-            pages[student] = page(student, results[student]).encode()
-            write_whole(folder / f"{student}.html", pages[student])
-            write_whole(folder / "grades.csv", table(results).encode())
+            pages[f"{student}.html"] = page(student, results[student])
+            with suppress(OSError):  # without a fence a submission may delete them just now; the last writing counts
+                write()
             points, out_of = (sum(getattr(r, what) for r in results[student]) for what in ("points", "out_of"))
             print(f"{student:24} {points:5g} of {out_of:g}", flush=True)
-    for student, content in pages.items():  # again, should a submission have reached them
-        write_whole(folder / f"{student}.html", content)
-    write_whole(folder / "grades.csv", table(results).encode())
+    write()
     return results
 
 
