@@ -129,6 +129,14 @@ def test_a_hard_coded_answer_passes_no_hidden_test(name):
     assert [test for test in failed if not test.endswith("hidden") and failed[test] is None], "it does answer something"
 
 
+def test_the_library_is_no_answer_to_eq_8():
+    for name in "reference", "fused":
+        answer = "from hetsyn_core.model.layer import decay_from_tau as decay\n"
+        answer += f"from hetsyn_core.model.{name} import synaptic_current"
+        failed = run_here(grade.merge(SOURCES[FIRST], answered(FIRST, answer)))
+        assert failed["current-check"] is None and "write the loop" in str(failed["current-hidden"])
+
+
 @each
 def test_an_exercise_is_complete(name):
     source = SOURCES[name]
@@ -242,6 +250,14 @@ HOSTILE = {
     "deletes": ("import shutil\nfor path in {targets!r}: shutil.rmtree(path, ignore_errors=True)\n", 8),
     "daemon": ("import subprocess\nsubprocess.Popen(['sleep', '1234'], start_new_session=True)\n", 8),
     "network": ("import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)\n", None),
+    "marks": ("### BEGIN HIDDEN TESTS\n", 8),
+    "no text": ("print('\\ud800')\nraise ValueError('\\ud800')\n", 4),
+    "forges": (
+        "k = get_ipython().kernel\ndef more(_): k.session.send(k.iopub_socket, 'execute_result', dict("
+        "data={{'text/plain': '99', 'text/html': 5}}, metadata={{}}, execution_count=1), parent=k.get_parent())\n"
+        "get_ipython().events.register('post_run_cell', more)\n",
+        None,
+    ),
     "fills": ("open('big', 'wb').write(b'x' * 10**9)\n", 4),
 }
 STUBBORN = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass\n"
@@ -289,6 +305,7 @@ def test_nothing_hostile_stops_the_rest(graded, student):
     left = HOSTILE[student][1]
     if student == "hungry" and sys.platform == "darwin":
         pytest.skip("macOS does not limit the memory of a process")
+    assert float(rows[student]["points"]) <= 8
     assert left is None or rows[student]["points"] == str(left), rows[student]
 
 
@@ -339,36 +356,34 @@ def test_an_exercise_passes_behind_the_fence_and_a_broken_one_is_reported_first(
         grade.grade(tmp_path / "nowhere", tmp_path / "out", {"small": SMALL})
 
 
-@pytest.mark.skipif("HETSYN_CLASS" not in os.environ, reason="half an hour; HETSYN_CLASS=1 grades it")
-def test_a_class_of_thirty_with_all_exercises(tmp_path):
-    kinds = ["right"] * 8 + ["untouched"] * 3 + ["hard-coded"] * 4 + ["stubborn", "missing", "noise", *HOSTILE]
-    wanted = {}
+@pytest.mark.skipif("HETSYN_CLASS" not in os.environ, reason="a quarter of an hour; HETSYN_CLASS=1 grades it")
+def test_a_class_of_thirty_with_the_real_exercises(tmp_path):
+    kinds = ["right"] * 9 + ["untouched"] * 3 + ["hard-coded"] * 4 + ["stubborn", "noise", *HOSTILE]
+    where = {"targets": [str(tmp_path / "in"), "."], "port": 9}
+    code = {name: code.format(**where) for name, (code, _) in HOSTILE.items()} | {"stubborn": STUBBORN}
+    handed_in = {}
     for k in range(30):
-        kind = kinds[k % len(kinds)]
-        student = tmp_path / "in" / f"{k:02}-{kind}"
-        student.mkdir(parents=True)
-        for name, source in SOURCES.items():
-            notebook = nbformat.from_dict(source)
-            if kind == "untouched":
-                notebook = assign.student_version(source)
+        kind, names = kinds[k % len(kinds)], {list(SOURCES)[(k + step) % len(SOURCES)] for step in (0, 4)}
+        for name in names:
+            path = tmp_path / "in" / f"{k:02}-{kind}" / f"{name}.ipynb"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "noise":
+                path.write_text("{")
+            elif kind == "untouched":
+                nbformat.write(assign.student_version(SOURCES[name]), path)
             elif kind == "hard-coded":
-                notebook = answered(name, HARD_CODED[name])
-            elif kind in HOSTILE or kind == "stubborn":
-                code = STUBBORN if kind == "stubborn" else HOSTILE[kind][0]
-                notebook = nbformat.reads(solved(code.format(targets=[str(tmp_path / "in"), "."], port=9), source), 4)
-            elif kind == "missing" and name != FIRST:
-                continue
-            content = "{" if kind == "noise" else nbformat.writes(notebook)
-            (student / f"{name}.ipynb").write_text(content)
-        wanted[student.name] = kind
-    results = grade.grade(tmp_path / "in", tmp_path / "out", SOURCES, fence.Limits(30, 90), jobs=2)
-    assert results.keys() == wanted.keys()
-    for student, row in results.items():
-        points, most = (sum(getattr(r, what) for r in row) for what in ("points", "out_of"))
-        kind = wanted[student]
-        if kind in ("right", "deletes", "daemon"):
-            assert points == most, student
-        elif kind in ("untouched", "noise"):
-            assert points == 0, student
-        else:
-            assert points < most, student
+                nbformat.write(answered(name, HARD_CODED[name]), path)
+            else:
+                path.write_bytes(solved(code.get(kind, ""), SOURCES[name]))
+        handed_in[f"{k:02}-{kind}"] = kind, names
+    results = grade.grade(tmp_path / "in", tmp_path / "out", SOURCES, fence.Limits(60, 120), jobs=2)
+    print((tmp_path / "out" / "grades.csv").read_text())
+    assert results.keys() == handed_in.keys()
+    for student, (kind, names) in handed_in.items():
+        for result in results[student]:
+            if result.exercise not in names or kind in ("untouched", "noise"):
+                assert result.points == 0, (student, result)
+            elif kind == "right" or HOSTILE.get(kind, (0, 0))[1] == 8:
+                assert result.points == result.out_of, (student, result)
+            elif HOSTILE.get(kind, (0, 0))[1] is not None:
+                assert result.points < result.out_of, (student, result)

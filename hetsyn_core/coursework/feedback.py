@@ -46,10 +46,12 @@ def page(student: str, results: list) -> str:
 
 def _html(notebook: NotebookNode) -> str:
     shown = nbformat.from_dict(notebook)
-    for cell in shown.cells:
-        if is_grade(cell):  # a traceback would print the hidden test
-            cell.outputs = [o | {"traceback": [f"{o.ename}: {o.evalue}"]} if o.output_type == "error" else o
-                            for o in cell.outputs]  # fmt: skip
-    shown, _ = ClearHiddenTests().preprocess(shown, {})
-    body, _ = HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(shown)
-    return body
+    for cell in filter(is_grade, shown.cells):
+        ClearHiddenTests().preprocess_cell(cell, {}, 0)
+        for output in cell.outputs:
+            if output.output_type == "error":  # a traceback would print the hidden test
+                output.traceback = [f"{output.ename}: {output.evalue}"]
+    try:
+        return HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(shown)[0]
+    except Exception:  # outputs can hold anything
+        return "<p>The outputs of this notebook cannot be shown.</p>"

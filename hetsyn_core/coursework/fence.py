@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ class Limits:
     notebook_s: int = 180
     memory_gb: float = 6.0  # of address space, of which torch alone maps a good part
     file_mb: int = 200  # the largest file it may write
-    output_mb: float = 2.0  # what is kept of the output of a cell
+    output_mb: float = 1.0  # what is kept of the output of a cell
 
 
 @cache
@@ -94,18 +93,17 @@ def run(command: list[str], job: bytes, limits: Limits, scratch: Path, hidden: t
 
 def _end(process: subprocess.Popen, mark: str) -> None:
     # The kernel of a notebook has a session of its own, and what it started may have another: the mark is inherited.
-    left = [process.pid] if process.poll() is None else []
+    left = []
     for other in psutil.process_iter():
         try:
             if other.environ().get("HETSYN_GRADED") == mark:
-                left.append(other.pid)
+                other.kill()
+                left.append(other)
         except (psutil.Error, OSError):
             pass
-    for pid in left:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    if process.poll() is None:
+        process.kill()
     process.wait()
+    psutil.wait_procs(left, timeout=10)
     for pipe in process.stdout, process.stderr:
         pipe.close()

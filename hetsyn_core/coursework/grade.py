@@ -92,7 +92,15 @@ def score(notebook: NotebookNode) -> list[tuple[str, float, float, str]]:
             continue
         cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
         errors = [f"{o.ename}: {o.evalue}".strip(": ")[:300] for o in cell.outputs if o.output_type == "error"]
-        points, most = determine_grade(cell)
+        most = float(cell.metadata.nbgrader.points)
+        try:
+            points, _ = determine_grade(cell)
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # the value of a cell gives partial credit, and a submission forged one
+            points, errors = 0.0, ["no points in its output"]
         if cell.metadata.get("status") != "ok":
             points, errors = 0.0, errors or ["did not run"]
         tests.append((cell.metadata.nbgrader.grade_id, points, most, errors[0] if errors else ""))
@@ -173,7 +181,8 @@ def collect(folder: Path, exercises: list[str]) -> dict[str, dict[str, bytes | s
     students = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
     if not students:
         raise ValueError(f"{folder} must hold one folder per student, with their notebooks inside")
-    return {student.name: {name: _read(student, name) for name in exercises} for student in students}
+    printable = lambda name: name.encode(errors="replace").decode()
+    return {printable(student.name): {name: _read(student, name) for name in exercises} for student in students}
 
 
 def _read(student: Path, name: str) -> bytes | str:
@@ -233,7 +242,7 @@ def grade(
 
     def write() -> None:
         for name, content in (pages | {"grades.csv": table(results)}).items():
-            write_whole(folder / name, content.encode())
+            write_whole(folder / name, content.encode(errors="replace"))
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, ThreadPoolExecutor(jobs) as pool:
         hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
