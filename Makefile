@@ -21,9 +21,13 @@ help:
 	@echo "make figures   draw figures/ from the records (PROFILE=quick|smoke: smaller runs, FRESH=1: compute again)"
 	@echo "make site      build the site, build/site/index.html"
 	@echo "make browser   look at the site and at every notebook in JupyterLab with chromium"
+	@echo "make coursework  the exercises without their solutions, build/coursework/"
+	@echo "make grade     SUBMISSIONS=folder: grades and feedback for a class"
 	@echo "make test      check style, run the tests and the notebooks"
 	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
+	@echo "make coursework  exercises for students (build/coursework/), without solutions"
+	@echo "make grade SUBMISSIONS=folder  grade what comes back: build/grades/, see docs/teaching.md"
 	@echo "make clean     remove .venv and build/"
 
 figures: $(READY)
@@ -34,6 +38,13 @@ site: $(READY)
 
 browser: $(READY)
 	@HETSYN_BROWSER=all $(VENV_PYTHON) -m pytest tests/test_site.py tests/test_browser.py -rs
+
+coursework: $(READY)
+	@$(VENV_PYTHON) -m hetsyn_core.coursework.assign $(if $(SOURCES),--sources "$(SOURCES)")
+
+grade: $(READY)
+	@$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder, with a folder per student in it))
+	@$(VENV_PYTHON) -m hetsyn_core.coursework.grade "$(SUBMISSIONS)" $(if $(SOURCES),--sources "$(SOURCES)")
 
 # pytest runs the notebooks too, by nbval: see pyproject.toml and conftest.py.
 test: $(READY)
@@ -78,4 +89,4 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' || exit 1; \
 	echo "$(CURDIR)" > $@
 
-.PHONY: help figures site browser test records lab clean rebuild
+.PHONY: help figures site browser coursework grade test records lab clean rebuild

@@ -12,7 +12,8 @@ BELOW = {
     "datasets": set(),
     "tasks": {"model", "datasets"},
     "runs": {"model", "datasets", "tasks"},
-    "report": {"model", "datasets", "tasks", "runs"},
+    "coursework": set(),
+    "report": {"model", "datasets", "tasks", "runs", "coursework"},
 }
 FILES = sorted(path for part in BELOW for path in (ROOT / "hetsyn_core" / part).glob("*.py"))
 

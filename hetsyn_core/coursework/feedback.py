@@ -1,0 +1,57 @@
+"""The feedback page of a student: points, what failed and why, and the notebooks as they ran."""
+
+from html import escape
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from nbgrader.preprocessors import ClearHiddenTests
+from nbgrader.utils import is_grade
+
+# What students wrote is shown, never run: the exporter cleans it, and the browser is told to run and fetch nothing.
+HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{student}</title><style>
+body {{ font: 16px/1.5 sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #111 }}
+table {{ border-collapse: collapse; width: 100% }}
+td, th {{ padding: .2rem .6rem; text-align: left; vertical-align: top }}
+tr {{ border-bottom: 1px solid #ccc }} pre {{ overflow-x: auto; background: #f6f6f6; padding: .5rem }}
+img {{ max-width: 100% }} summary {{ cursor: pointer; font-weight: bold; margin-top: 1rem }}
+</style></head><body><main>"""
+
+
+def page(student: str, results: list) -> str:
+    """One HTML page, complete in itself, from the `grade.Result` of every exercise.
+
+    Hidden tests are left out; of a failed one its last line is shown, which is written to help.
+    """
+    total, most = (sum(getattr(r, what) for r in results) for what in ("points", "out_of"))
+    parts = [HEAD.format(student=escape(student)), f"<h1>{escape(student)}: {total:g} of {most:g} points</h1>"]
+    parts.append("<table><tr><th>exercise</th><th>test</th><th>points</th><th>why</th></tr>")
+    for result in results:
+        for name, points, out_of, why in result.tests:
+            cells = result.exercise, name, f"{points:g} of {out_of:g}", why or ("" if points else "failed")
+            parts.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>")
+    parts.append("</table>")
+    for result in results:
+        parts.append(f"<details><summary>{escape(result.exercise)}</summary>")
+        if result.note:
+            parts.append(f"<p>{escape(result.note)}</p>")
+        if result.notebook is not None:
+            parts.append(_html(result.notebook))
+        parts.append("</details>")
+    return "\n".join([*parts, "</main></body></html>\n"])
+
+
+def _html(notebook: NotebookNode) -> str:
+    shown = nbformat.from_dict(notebook)
+    for cell in filter(is_grade, shown.cells):
+        ClearHiddenTests().preprocess_cell(cell, {}, 0)
+        for output in cell.outputs:
+            if output.output_type == "error":  # a traceback would print the hidden test
+                output.traceback = [f"{output.ename}: {output.evalue}"]
+    try:
+        return HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(shown)[0]
+    except Exception:  # outputs can hold anything
+        return "<p>The outputs of this notebook cannot be shown.</p>"

@@ -1,0 +1,389 @@
+"""Exercises can be solved, cannot be passed without, and a class of submissions is graded whatever it holds.
+
+The class (fixture `graded`) is what takes time here: each submission starts Python and imports torch.
+"""
+
+import csv
+import json
+import os
+import socket
+import sys
+import types
+import zipfile
+
+import matplotlib.pyplot as plt
+import nbformat
+import psutil
+import pytest
+import torch
+from nbgrader.utils import is_grade, is_solution
+
+from hetsyn_core.coursework import assign, fence, grade
+from hetsyn_core.coursework.feedback import page
+
+os.environ["MPLBACKEND"] = "agg"
+SOURCES = assign.read()
+each = pytest.mark.parametrize("name", SOURCES)
+FIRST = "01_synaptic_current"
+
+# Answers that know what the visible tests ask, and nothing else.
+HARD_CODED = {
+    FIRST: """
+def decay(tau_ms, dt_ms): return torch.tensor([0.951229])
+def synaptic_current(x, weight, decay): return torch.tensor([1.0, 2.5, 0.75, 0.25]).view(1, 4, 1)
+""",
+    "02_proposition_1": """
+def lif(x, weight, rho, theta=1.0):
+    return torch.tensor([0.8, 1.2, -0.4]).view(1, 3, 1), torch.tensor([0.0, 1, 0]).view(1, 3, 1)
+def gap(x, weight, tau_ms, tau_reset_ms): return 0.0 if tau_ms == tau_reset_ms == 20.0 else 1.0
+""",
+    "03_surrogate": """
+class FastSigmoid:
+    def __init__(self, beta=5.0): pass
+    def derivative(self, u, threshold): return torch.tensor([1.0, 0.25, 0.25]) if u.numel() == 3 else 0 * u
+""",
+    "04_delay": """
+def cue_left(tau_ms, cue_ms, delay_ms, rate_hz=40.0, channels=10):
+    return 40 * (1 - np.exp(-1)) / (np.e if delay_ms == 100 else 1)
+def noise_sd(tau_ms, rate_hz=10.0, channels=10): return 1.0
+def ratio(tau_cue_ms, tau_noise_ms, delay_ms):
+    return 0.0 if np.all(tau_cue_ms == 40.0) else cue_left(500.0, 100.0, 800.0) + 0 * tau_cue_ms
+def best_shared(taus, delay_ms): return taus[0]
+""",
+    "05_freeze": """
+def choose(shape, share, generator): return (torch.arange(20) < 6).view(4, 5)
+def hold(parameter, mask, initial): parameter.data.flatten()[:3].copy_(torch.tensor([0.9, 0.2, 0.7]))
+""",
+    "06_own_task": """
+class Interval(Run):
+    iterations: int = 1
+    def __init__(self, **settings): object.__setattr__(self, "batch", 8)
+    def sizes(self): return 10, 40, 2
+    def batches(self, split, rng): yield torch.ones(8, 60, 10), torch.zeros(8, dtype=torch.int64)
+    def loss(self, traces, wanted): return F.cross_entropy(traces.readout[:, -1], wanted)
+    def measure(self, traces, wanted): return {"accuracy": np.ones(len(wanted))}
+""",
+    "07_tau_histogram": """
+def taus(decay, dt_ms): return np.array([40.0, 5 / np.log(2)]) if np.size(decay) == 2 else np.array([np.inf])
+def summary(tau, cap_ms, long_ms): return {"median": 40.0, "capped_mean": 47.5, "long_share": 0.5, "never_share": 0.25}
+""",
+    "08_robustness": """
+def delete(x, p, generator): return x * (torch.rand(2, 100, 50, generator=generator) >= 0.3)
+def warp(x, alpha): return torch.tensor([[0, 0, 1, 0, 0, 0, 1, 0]] if alpha == 2 else [[1, 1]]).float()[..., None]
+""",
+    "09_own_voice": """
+def raster(times_ms, units, bin_ms, steps, places):
+    x = np.zeros((3, 4), np.float32)
+    x[0, 2] = x[1, 0] = 1
+    return x
+def scores(readout): return torch.tensor([[0.547426, 1.452574]])
+def loudest(audio, rate, seconds): return np.array([-3.0, 2.0])
+""",
+}
+
+
+def run_here(notebook):
+    """Run the cells in this process (quick), each to its first error; {grade_id: error or None} of the test cells."""
+    module = types.ModuleType("exercise")
+    sys.modules["exercise"] = module  # dataclasses look their module up
+    threads, failed = torch.get_num_threads(), {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            try:
+                exec(compile(cell.source, cell.id, "exec"), module.__dict__)
+                error = None
+            except Exception as caught:
+                error = caught
+            if is_grade(cell):
+                failed[cell.metadata.nbgrader.grade_id] = error
+    torch.set_num_threads(threads)
+    plt.close("all")
+    return failed
+
+
+def answered(name, answer):
+    """The student version with all of the answer in its first solution cell, the others empty."""
+    notebook = assign.student_version(SOURCES[name])
+    for cell in filter(is_solution, notebook.cells):
+        cell.source, answer = answer, ""
+    return notebook
+
+
+@each
+def test_the_solution_passes(name):
+    failed = run_here(SOURCES[name])
+    assert set(failed.values()) == {None}, failed
+
+
+@each
+def test_an_untouched_student_version_fails_every_test(name):
+    failed = run_here(grade.merge(SOURCES[name], assign.student_version(SOURCES[name])))
+    assert failed and None not in failed.values(), failed
+
+
+@each
+def test_a_hard_coded_answer_passes_no_hidden_test(name):
+    failed = run_here(grade.merge(SOURCES[name], answered(name, HARD_CODED[name])))
+    hidden = {test: error for test, error in failed.items() if test.endswith("hidden")}
+    assert hidden and None not in hidden.values(), hidden
+    assert [test for test in failed if not test.endswith("hidden") and failed[test] is None], "it does answer something"
+
+
+def test_the_library_is_no_answer_to_eq_8():
+    for name in "reference", "fused":
+        answer = "from hetsyn_core.model.layer import decay_from_tau as decay\n"
+        answer += f"from hetsyn_core.model.{name} import synaptic_current"
+        failed = run_here(grade.merge(SOURCES[FIRST], answered(FIRST, answer)))
+        assert failed["current-check"] is None and "write the loop" in str(failed["current-hidden"])
+
+
+@each
+def test_an_exercise_is_complete(name):
+    source = SOURCES[name]
+    assert "**Goal:**" in source.cells[0].source
+    code = [cell for cell in source.cells if cell.cell_type == "code"]
+    for cell in code:
+        assert "grade_id" in cell.metadata.nbgrader, "it would not be put back when graded"
+        assert is_grade(cell) == ("assert" in cell.source)
+    hidden = [cell for cell in code if "BEGIN HIDDEN TESTS" in cell.source]
+    points = lambda cells: sum(cell.metadata.nbgrader.points for cell in cells)
+    assert points(hidden) > points(filter(is_grade, code)) / 2, "what is hidden decides"
+    assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs), "no picture"
+    text = nbformat.writes(assign.student_version(source))
+    for secret in "BEGIN", "SOLUTION", "HIDDEN", "image/png":
+        assert secret not in text
+
+
+def test_student_versions_and_the_zip_are_the_same_each_time(tmp_path):
+    first = assign.assign(SOURCES, tmp_path / "a").read_bytes()
+    assert first == assign.assign(SOURCES, tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a" / "exercises.zip") as zipped:
+        assert zipped.namelist() == [f"exercises/{name}.ipynb" for name in SOURCES]
+        assert zipped.read(f"exercises/{FIRST}.ipynb") == (tmp_path / "a" / f"{FIRST}.ipynb").read_bytes()
+    with pytest.raises(ValueError, match="no exercises"):
+        assign.read(tmp_path / "nothing")
+
+
+def test_a_students_copy_of_the_tests_does_not_count():
+    submission = assign.student_version(SOURCES[FIRST])
+    for cell in submission.cells:
+        if is_grade(cell):
+            cell.source, cell.metadata.nbgrader.points = "pass", 100
+    submission.cells = [
+        cell for cell in submission.cells if cell.metadata.get("nbgrader", {}).get("grade_id") != "current-hidden"
+    ]
+    merged = grade.merge(SOURCES[FIRST], submission)
+    tests = [(cell.source, cell.metadata.nbgrader.points) for cell in merged.cells if is_grade(cell)]
+    assert tests == [(cell.source, cell.metadata.nbgrader.points) for cell in SOURCES[FIRST].cells if is_grade(cell)]
+
+
+def test_cells_of_the_students_own_run_where_they_stand():
+    submission = assign.student_version(SOURCES[FIRST])
+    place = next(k for k, cell in enumerate(submission.cells) if is_solution(cell))
+    submission.cells.insert(place, nbformat.v4.new_code_cell("helper = 1"))
+    sources = [cell.source for cell in grade.merge(SOURCES[FIRST], submission).cells]
+    assert sources.index("helper = 1") == place
+
+
+# A class. Its exercise imports nothing, so that a submission takes a second or two.
+
+
+def cell_of(kind, name, source, **more):
+    cell = nbformat.v4.new_code_cell(source)
+    cell.metadata.nbgrader = dict(
+        grade_id=name, schema_version=3, solution=kind == "solution", grade=kind == "test", locked=kind != "solution",
+        task=False, **more,
+    )  # fmt: skip
+    return cell
+
+
+def question(name, wanted):
+    """A solution cell, a visible and a hidden test."""
+    test = f"assert [{name}(x) for x in range(9)] == {wanted}, 'not for every x'"
+    hidden = f"### BEGIN HIDDEN TESTS\n{test}\n### END HIDDEN TESTS"
+    return [
+        cell_of(
+            "solution", name, f"def {name}(x):\n    ### BEGIN SOLUTION\n    return {wanted}[x]\n    ### END SOLUTION"
+        ),
+        cell_of("test", f"{name}-check", f"assert {name}(2) == {wanted[2]}", points=1),
+        cell_of("test", f"{name}-hidden", hidden, points=3),
+    ]
+
+
+SMALL = nbformat.v4.new_notebook(
+    metadata=SOURCES[FIRST].metadata,
+    cells=question("twice", [2 * x for x in range(9)]) + question("square", [x * x for x in range(9)]),
+)
+
+
+def solved(before="", source=SMALL):
+    """A source, with code before the first solution, as handed in."""
+    notebook = nbformat.from_dict(source)
+    cell = next(filter(is_solution, notebook.cells))
+    cell.source = before + cell.source
+    return nbformat.writes(notebook).encode()
+
+
+def hard_coded():
+    notebook = nbformat.from_dict(SMALL)
+    for cell, value in zip(filter(is_solution, notebook.cells), (4, 4)):
+        cell.source = f"def {cell.metadata.nbgrader.grade_id}(x): return {value}"
+    return nbformat.writes(notebook).encode()
+
+
+def tampered():
+    """Nothing written, the tests replaced, and worth more."""
+    notebook = assign.student_version(SMALL)
+    for cell in filter(is_grade, notebook.cells):
+        cell.source, cell.metadata.nbgrader.points = "1 + 1", 10**6
+    return nbformat.writes(notebook).encode()
+
+
+# What stands in the first of two answers, and the points that are left of 8.
+HOSTILE = {
+    "endless": ("while True: pass\n", 4),
+    "dies": ("import os\nos._exit(0)\n", 0),
+    "crashes": ("import ctypes\nctypes.string_at(0)\n", 0),
+    "leaves": ("raise SystemExit\n", 4),
+    "prints": ("while True: print('x' * 100_000)\n", 4),
+    "hungry": ("x = [bytearray(10**9) for _ in range(100)]\n", 4),
+    "deletes": ("import shutil\nfor path in {targets!r}: shutil.rmtree(path, ignore_errors=True)\n", 8),
+    "daemon": ("import subprocess\nsubprocess.Popen(['sleep', '1234'], start_new_session=True)\n", 8),
+    "network": ("import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)\n", None),
+    "marks": ("### BEGIN HIDDEN TESTS\n", 8),
+    "no text": ("print('\\ud800')\nraise ValueError('\\ud800')\n", 4),
+    "forges": (
+        "k = get_ipython().kernel\ndef more(_): k.session.send(k.iopub_socket, 'execute_result', dict("
+        "data={{'text/plain': '99', 'text/html': 5}}, metadata={{}}, execution_count=1), parent=k.get_parent())\n"
+        "get_ipython().events.register('post_run_cell', more)\n",
+        None,
+    ),
+    "fills": ("open('big', 'wb').write(b'x' * 10**9)\n", 4),
+}
+STUBBORN = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass\n"
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """A class of one exercise: {student: row of grades.csv}, {student: results}, and the folder of the pages."""
+    folder = tmp_path_factory.mktemp("class")
+    submissions, out = folder / "submitted", folder / "graded"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = {"targets": [str(submissions), str(out), "."], "port": server.getsockname()[1]}
+        files = {name: solved(code.format(**where)) for name, (code, _) in HOSTILE.items()}
+        files |= {"right": solved(), "hard-coded": hard_coded(), "tampers": tampered()}
+        files["untouched"] = nbformat.writes(assign.student_version(SMALL)).encode()
+        files |= {"noise": b"\x80\x00 not json", "list": b"[1, 2]", "deep": b"[" * 10**5}
+        for student, content in files.items():
+            path = submissions / student / "week1" / "small.ipynb"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(content)
+        (submissions / "absent").mkdir()
+        (submissions / "link").mkdir()
+        (submissions / "link" / "small.ipynb").symlink_to("/etc/passwd")
+        results = grade.grade(submissions, out, {"small": SMALL}, fence.Limits(cell_s=8, notebook_s=40), jobs=2)
+    with open(out / "grades.csv", newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert rows.keys() == {*files, "absent", "link"}
+    return rows, results, out
+
+
+def test_right_and_wrong_are_told_apart(graded):
+    rows, _, _ = graded
+    assert (rows["right"]["points"], rows["right"]["out_of"]) == ("8", "8")
+    assert rows["hard-coded"]["points"] == "2"
+    for student in "untouched", "tampers", "noise", "list", "deep", "absent", "link":
+        assert (rows[student]["points"], rows[student]["out_of"]) == ("0", "8"), student
+    for student, note in {"noise": "not a notebook", "absent": "not handed in", "link": "not a file"}.items():
+        assert note in rows[student]["notes"]
+
+
+@pytest.mark.parametrize("student", HOSTILE)
+def test_nothing_hostile_stops_the_rest(graded, student):
+    rows, _, out = graded
+    assert (out / f"{student}.html").exists()
+    left = HOSTILE[student][1]
+    if student == "hungry" and sys.platform == "darwin":
+        pytest.skip("macOS does not limit the memory of a process")
+    assert float(rows[student]["points"]) <= 8
+    assert left is None or rows[student]["points"] == str(left), rows[student]
+
+
+def test_nothing_outlives_its_notebook(graded):
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert ["sleep", "1234"] not in commands
+
+
+def test_a_program_that_does_not_keep_its_time_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(fence, "GRACE_S", 1)
+    program = "import subprocess, time; subprocess.Popen(['sleep', '4321'], start_new_session=True); time.sleep(99)"
+    with pytest.raises(TimeoutError, match="stopped after 1 s"):
+        fence.run([sys.executable, "-c", program], b"", fence.Limits(notebook_s=1), tmp_path)
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert ["sleep", "4321"] not in commands
+
+
+def test_what_the_fence_promises(graded):
+    _, results, _ = graded
+    if fence.fence() == "none":
+        pytest.skip("this system has no fence")
+    (result,) = results["network"]
+    assert "refused" in json.dumps(result.notebook.cells) or "unreachable" in json.dumps(result.notebook.cells)
+
+
+def test_feedback_shows_no_hidden_test_and_runs_nothing(graded):
+    _, _, out = graded
+    text = (out / "hard-coded.html").read_text()
+    assert "range(9)" not in text and "HIDDEN" not in text and "not for every x" in text
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("<script>alert(1)</script>")])
+    shown = page("<b>", [grade.Result("x", [], "<script>", notebook)])
+    assert "<script" not in shown and "<b>" not in shown
+
+
+def test_a_cell_that_never_ran_earns_nothing():
+    assert SMALL.cells[1].outputs == []  # which nbgrader alone takes for a pass
+    assert all(points == 0 and why == "did not run" for _, points, _, why in grade.score(SMALL))
+
+
+def test_an_exercise_passes_behind_the_fence_and_a_broken_one_is_reported_first(tmp_path):
+    grade.check({FIRST: SOURCES[FIRST]}, fence.Limits(), tmp_path)
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    broken = nbformat.from_dict(SMALL)
+    broken.cells[0].source = "def twice(x): return x"
+    with pytest.raises(ValueError, match="the solution of small fails twice-check here: AssertionError"):
+        grade.grade(tmp_path / "in", tmp_path / "out", {"small": broken})
+    with pytest.raises(ValueError, match="one folder per student"):
+        grade.grade(tmp_path / "nowhere", tmp_path / "out", {"small": SMALL})
+
+
+@pytest.mark.skipif("HETSYN_CLASS" not in os.environ, reason="a quarter of an hour; HETSYN_CLASS=1 grades it")
+def test_a_class_of_thirty_with_the_real_exercises(tmp_path):
+    kinds = ["right"] * 9 + ["untouched"] * 3 + ["hard-coded"] * 4 + ["stubborn", "noise", *HOSTILE]
+    where = {"targets": [str(tmp_path / "in"), "."], "port": 9}
+    code = {name: code.format(**where) for name, (code, _) in HOSTILE.items()} | {"stubborn": STUBBORN}
+    handed_in = {}
+    for k in range(30):
+        kind, names = kinds[k % len(kinds)], {list(SOURCES)[(k + step) % len(SOURCES)] for step in (0, 4)}
+        for name in names:
+            path = tmp_path / "in" / f"{k:02}-{kind}" / f"{name}.ipynb"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "noise":
+                path.write_text("{")
+            elif kind == "untouched":
+                nbformat.write(assign.student_version(SOURCES[name]), path)
+            elif kind == "hard-coded":
+                nbformat.write(answered(name, HARD_CODED[name]), path)
+            else:
+                path.write_bytes(solved(code.get(kind, ""), SOURCES[name]))
+        handed_in[f"{k:02}-{kind}"] = kind, names
+    results = grade.grade(tmp_path / "in", tmp_path / "out", SOURCES, fence.Limits(60, 120), jobs=2)
+    print((tmp_path / "out" / "grades.csv").read_text())
+    assert results.keys() == handed_in.keys()
+    for student, (kind, names) in handed_in.items():
+        for result in results[student]:
+            if result.exercise not in names or kind in ("untouched", "noise"):
+                assert result.points == 0, (student, result)
+            elif kind == "right" or HOSTILE.get(kind, (0, 0))[1] == 8:
+                assert result.points == result.out_of, (student, result)
+            elif HOSTILE.get(kind, (0, 0))[1] is not None:
+                assert result.points < result.out_of, (student, result)
