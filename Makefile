@@ -21,13 +21,11 @@ help:
 	@echo "make figures   draw figures/ from the records (PROFILE=quick|smoke: smaller runs, FRESH=1: compute again)"
 	@echo "make site      build the site, build/site/index.html"
 	@echo "make browser   look at the site and at every notebook in JupyterLab with chromium"
-	@echo "make coursework  the exercises without their solutions, build/coursework/"
-	@echo "make grade     SUBMISSIONS=folder: grades and feedback for a class"
 	@echo "make test      check style, run the tests and the notebooks"
 	@echo "make records   compute what is missing of the paper's scale, write data/records/"
 	@echo "make lab       open the notebooks in JupyterLab"
 	@echo "make coursework  exercises for students (build/coursework/), without solutions"
-	@echo "make grade SUBMISSIONS=folder  grade what comes back: build/grades/, see docs/teaching.md"
+	@echo "make grade     SUBMISSIONS=folder: grade what comes back (build/grades/), see docs/teaching.md"
 	@echo "make clean     remove .venv and build/"
 
 figures: $(READY)
