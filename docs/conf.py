@@ -28,6 +28,7 @@ add_module_names = False
 autodoc_inherit_docstrings = False
 autodoc_mock_imports = [] if find_spec("triton") else ["triton"]  # no Triton on macOS
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # a folder is shown by its name in the code, not where it lies here
 autodoc_typehints = "signature"
 napoleon_use_rtype = False
 

@@ -196,6 +196,10 @@ def built(tmp_path_factory):
     return target
 
 
+def test_no_page_says_where_it_was_built(built):
+    assert [path.name for path in pages(built) if str(ROOT) in path.read_text(encoding="utf-8")] == []
+
+
 class Links(HTMLParser):
     """What a page loads, where it leads, and the anchors that it has."""
 
