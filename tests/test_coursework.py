@@ -177,6 +177,16 @@ def test_a_students_copy_of_the_tests_does_not_count():
     assert tests == [(cell.source, cell.metadata.nbgrader.points) for cell in SOURCES[FIRST].cells if is_grade(cell)]
 
 
+def test_a_notebook_is_found_where_it_lies_and_what_it_is_called(tmp_path):
+    names = "b/x/one.ipynb", "b/one-Copy1.ipynb", "c/one (1).ipynb", "d/.ipynb_checkpoints/one-checkpoint.ipynb"
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = grade.collect(tmp_path, ["one", "two"])
+    assert found["b"] == {"one": names[0].encode(), "two": grade.MISSING}
+    assert found["c"]["one"] == names[2].encode() and found["d"]["one"] == grade.MISSING
+
+
 def test_cells_of_the_students_own_run_where_they_stand():
     submission = assign.student_version(SOURCES[FIRST])
     place = next(k for k, cell in enumerate(submission.cells) if is_solution(cell))
@@ -348,10 +358,14 @@ def test_a_cell_that_never_ran_earns_nothing():
 def test_an_exercise_passes_behind_the_fence_and_a_broken_one_is_reported_first(tmp_path):
     grade.check({FIRST: SOURCES[FIRST]}, fence.Limits(), tmp_path)
     (tmp_path / "in" / "ada").mkdir(parents=True)
+    (tmp_path / "in" / "ada" / "small.ipynb").write_bytes(solved())
     broken = nbformat.from_dict(SMALL)
     broken.cells[0].source = "def twice(x): return x"
     with pytest.raises(ValueError, match="the solution of small fails twice-check here: AssertionError"):
         grade.grade(tmp_path / "in", tmp_path / "out", {"small": broken})
+    (tmp_path / "in" / "ada" / "small.ipynb").unlink()
+    with pytest.raises(ValueError, match="no notebook in .* is named like one of small"):
+        grade.grade(tmp_path / "in", tmp_path / "out", {"small": SMALL})
     with pytest.raises(ValueError, match="one folder per student"):
         grade.grade(tmp_path / "nowhere", tmp_path / "out", {"small": SMALL})
 

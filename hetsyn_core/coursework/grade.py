@@ -29,6 +29,7 @@ from .fence import Limits
 
 GRADES = ROOT / "build" / "grades"
 LARGEST_MB = 50
+MISSING = "not handed in"
 
 
 @dataclass(frozen=True)
@@ -186,10 +187,11 @@ def collect(folder: Path, exercises: list[str]) -> dict[str, dict[str, bytes | s
 
 
 def _read(student: Path, name: str) -> bytes | str:
-    found = sorted(student.rglob(f"{name}.ipynb"), key=lambda path: (len(path.parts), path))
-    if not found:
-        return "not handed in"
-    path = found[0]
+    # A browser or Jupyter may have added to the name: 01_... (1).ipynb, 01_...-Copy1.ipynb.
+    found = (path for path in student.rglob(f"{name}*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    path = min(found, key=lambda path: (path.stem != name, len(path.parts), path), default=None)
+    if path is None:
+        return MISSING
     if path.is_symlink() or not path.is_file():
         return "not a file"
     if path.stat().st_size > LARGEST_MB * 1e6:
@@ -223,7 +225,7 @@ def grade(
 ) -> dict[str, list[Result]]:
     """Grade every student and write ``folder``/grades.csv and ``folder``/STUDENT.html; both grow as students are done.
 
-    The solutions run first, see `check`.
+    What nobody handed in is left out. The solutions of the rest run first, see `check`.
 
     Args:
         submissions: see `collect`.
@@ -234,9 +236,13 @@ def grade(
         hidden: further folders that submissions shall not see.
 
     Raises:
-        ValueError: see `collect` and `check`.
+        ValueError: nobody handed in anything, or as `collect` and `check`.
     """
     handed_in = collect(submissions, list(sources))
+    given = {name for files in handed_in.values() for name, file in files.items() if file != MISSING}
+    if not given:
+        raise ValueError(f"no notebook in {submissions} is named like one of {', '.join(sources)}")
+    sources = {name: source for name, source in sources.items() if name in given}
     folder.mkdir(parents=True, exist_ok=True)
     results, pages = {}, {}
 
@@ -251,6 +257,7 @@ def grade(
             student: [
                 pool.submit(grade_one, name, sources[name], raw, limits, Path(work), hidden)
                 for name, raw in files.items()
+                if name in given
             ]
             for student, files in handed_in.items()
         }
