@@ -1,6 +1,6 @@
 """Spoken digits as spikes (Fig. 4, A4, A5, Tables 1 and 2): SHD, and what is laid out like it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -123,5 +123,4 @@ def _accuracy(network: Network, run: Speech, raster: Raster) -> float:
         def raster(self, split: str) -> Raster:
             return raster
 
-    settings = {name: getattr(run, name) for name in run.__dataclass_fields__}
-    return evaluate(network, Changed(**settings))["accuracy"]
+    return evaluate(network, Changed(**asdict(run)))["accuracy"]
