@@ -17,8 +17,9 @@ from ..runs import sweep
 from ..runs.experiments import EXPERIMENTS, READINGS, quiet_hz
 from ..tasks import pattern
 from ..tasks.run import TEMPLATE
+from ..tasks.speech import DELETED, WARPS
 from .tables import frame, readings
-from .verdicts import NOT, PARTLY, REPRODUCED, best, graded, interval, row, show
+from .verdicts import NOT, PARTLY, REPRODUCED, TOO_FEW, best, graded, interval, ranked, row, show
 
 PANELS = {
     False: ("F", "E", "B", ("3D", "3E")),
@@ -196,7 +197,78 @@ def table4_distance(runs: pd.DataFrame) -> float:
     return float(np.abs(np.log(means.clip(lower=1e-3) / pd.DataFrame(TABLE4, index=means.index))).mean(axis=None))
 
 
-CLAIMS = {claims.__name__: claims for claims in (fig2, fig3, fig3c, figA1, figA2, figA3_delay, figA3_noise, table4)}
+TABLES12 = {"SHD": 92.36, "S-MNIST": 98.93, "TiDigits": 98.99, "Ti46-Alpha": 96.53}  # %, R-HetSynLIF
+
+
+def fig4(records: list[dict]) -> list[dict]:
+    """Speech: accuracy, deleted spikes, warped time, the readout's time constants; Table 1."""
+    if not records:
+        return [_not_computed("4A", "R-HetSynLIF on SHD", f"{TABLES12['SHD']:g} %")]
+    runs = frame(records)
+    (data,) = set(runs["data"])
+    runs["deleted"] = runs[[f"deleted {share:g}" for share in DELETED if share]].mean(axis=1)
+    runs["warped"] = runs[[f"warped {warp:g}" for warp in WARPS]].mean(axis=1)
+    percent = dict(scale=100, unit=" %")
+    rows = [
+        best(runs, "4A", f"R-HetSynLIF is most accurate, last epoch ({data})", "accuracy", lower=False, **percent),
+        ranked(runs, "4A", f"ranking, last epoch ({data})", "accuracy", **percent),
+        ranked(runs, "4C", f"ranking with deleted spikes, mean of seven levels ({data})", "deleted", **percent),
+        ranked(runs, "4F", f"ranking with warped time, mean of twenty warps ({data})", "warped", **percent),
+    ]
+    for epoch, metric in (("last epoch", "accuracy"), ("best test epoch, the published habit", "best_test_accuracy")):
+        rows.append(_accuracy(runs, "T1", f"R-HetSynLIF, {epoch} ({data})", "SHD", metric))
+    mine = runs[runs["variant"] == "HetSynLIF"]
+    low, high = (float(end) for end in mine["tau_s_draw"].iloc[0][1:]) if len(mine) else (5.0, 20.0)
+    shift = mine["readout_tau"].dropna().to_numpy() / ((low + high) / 2)
+    claim = f"tau_s of R-HetSynLIF's readout shifts down (median after / before; {data})"
+    rows.append(graded("4D", claim, "below 1", shift, (None, 0.9), (None, 1)))
+    above = 100 * mine["readout_above_20"].dropna().to_numpy()
+    claim = f"synapses of R-HetSynLIF's readout with tau_s above 20 bins, where none begins ({data})"
+    rows.append(graded("4D", claim, "2.0 %", above, (1, 3), (0.5, 5), " %"))
+    return rows
+
+
+def fig4_held_out(records: list[dict]) -> list[dict]:
+    """Table 1 at the epoch that two training speakers choose, who are held out."""
+    data = f" ({records[0]['config']['data']})" if records else ""
+    claim = f"R-HetSynLIF, best validation epoch, two speakers held out{data}"
+    return [_accuracy(frame(records), "T1", claim, "SHD", "chosen_test_accuracy")]
+
+
+def table2_fsdd(records: list[dict]) -> list[dict]:
+    """Table 2: a stand-in for TiDigits, and Ti46-Alpha, which a user brings."""
+    runs, claim = frame(records), "R-HetSynLIF, best test epoch (stand-in for TiDigits: Free Spoken Digit Dataset)"
+    rows = [_accuracy(runs, "T2", claim, "TiDigits", "best_test_accuracy")]
+    if records:
+        claim = "R-HetSynLIF is most accurate, last epoch (Free Spoken Digit Dataset)"
+        rows.append(best(runs, "T2", claim, "accuracy", lower=False, scale=100, unit=" %"))
+    return [*rows, _not_computed("T2", "R-HetSynLIF on Ti46-Alpha (licensed)", f"{TABLES12['Ti46-Alpha']:g} %")]
+
+
+def table2_smnist(records: list[dict]) -> list[dict]:
+    """Table 2: S-MNIST."""
+    return [_accuracy(frame(records), "T2", "R-HetSynLIF, best test epoch (S-MNIST)", "S-MNIST", "best_test_accuracy")]
+
+
+def _accuracy(runs: pd.DataFrame, figure: str, claim: str, data: str, metric: str) -> dict:
+    paper = TABLES12[data]
+    if not len(runs):
+        return _not_computed(figure, claim, f"{paper:g} %")
+    values = 100 * runs.loc[runs["variant"] == "HetSynLIF", metric].dropna().to_numpy()
+    return graded(figure, claim, f"{paper:g} %", values, (round(paper - 1, 2), None), (round(paper - 3, 2), None), " %")
+
+
+def _not_computed(figure: str, claim: str, paper: str) -> dict:
+    return row(figure, claim, paper, "not computed yet", "", 0, TOO_FEW, "reproduced: five runs at least")
+
+
+CLAIMS = {
+    claims.__name__: claims
+    for claims in (
+        fig2, fig3, fig3c, figA1, figA2, figA3_delay, figA3_noise, table4,
+        fig4, fig4_held_out, table2_fsdd, table2_smnist,
+    )
+}  # fmt: skip
 
 
 def counts(rows: list[dict]) -> str:
