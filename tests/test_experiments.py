@@ -7,7 +7,6 @@ import pytest
 from hetsyn_core import MatchToSample, PatternGeneration, SequentialDigits, Speech, experiment
 from hetsyn_core.runs import experiments, records
 from hetsyn_core.runs.experiments import EXPERIMENTS, main
-from hetsyn_core.tasks.digits import SMALL
 from hetsyn_core.tasks.speech import Fsdd
 
 VARIANTS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
@@ -51,7 +50,6 @@ SETTINGS = {
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
-    "small_digits": combine(SequentialDigits, variant=VARIANTS[2:], data=[SMALL], batch=[32]),
 }
 # Quick leaves out what is slow: the middle of the delays and of the noise, half the fractions, recurrent Table 4.
 QUICK = SETTINGS | {
@@ -63,8 +61,8 @@ QUICK = SETTINGS | {
 }
 RUNS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50}
 # Long trainings: some number of seeds in place of what is on record.
-FEW = {"fig4": dict.fromkeys(VARIANTS, 3), "fig4_held_out": 2, "table2_fsdd": 3, "table2_smnist": 2, "small_digits": 4}
-CONSTANTS = dict(zip(FEW, ("FIG4_RUNS", "HELD_OUT_RUNS", "FSDD_RUNS", "SMNIST_RUNS", "SMALL_DIGITS_RUNS")))
+FEW = {"fig4": dict.fromkeys(VARIANTS, 3), "fig4_held_out": 2, "table2_fsdd": 3, "table2_smnist": 2}
+CONSTANTS = dict(zip(FEW, ("FIG4_RUNS", "HELD_OUT_RUNS", "FSDD_RUNS", "SMNIST_RUNS")))
 RUNS |= FEW | {"fig4": 3}
 # Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network a reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
