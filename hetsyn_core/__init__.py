@@ -9,6 +9,7 @@ _HOME = {
     "Run": "tasks.run",
     "MatchToSample": "tasks.match",
     "PatternGeneration": "tasks.pattern",
+    "SequentialDigits": "tasks.digits",
     "Speech": "tasks.speech",
     "train": "runs.train",
     "experiment": "report.tables",

@@ -11,6 +11,8 @@ from hetsyn_core.report.tables import curves, frame
 from hetsyn_core.report.verdicts import NOT, PARTLY, REPRODUCED, TOO_FEW
 from hetsyn_core.runs import records
 from hetsyn_core.runs.experiments import EXPERIMENTS
+from hetsyn_core.tasks import Speech
+from hetsyn_core.tasks.speech import DELETED, WARPS
 
 
 def runs(hetsyn, others=1.0, n=10, spread=0.1):
@@ -84,6 +86,61 @@ def test_table4_under_the_papers_own_numbers_is_reproduced_and_under_others_not(
     found = claims.table4_rows(pd.concat(rows))
     assert [r["verdict"] for r in found] == 5 * [NOT] + 5 * [REPRODUCED]
     assert claims.table4_distance(own) == 0
+
+
+def test_a_ranking_is_the_papers_or_not():
+    level = dict(zip(VARIANTS, (1.0, 2.0, 3.0, 4.0)))
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {"seed": s, "variant": v, "mse": level[v] + 0.1 * rng.standard_normal()} for v in VARIANTS for s in range(6)
+    )
+    ranked = lambda runs: verdicts.ranked(runs, "4", "a claim", "mse")["verdict"]
+    assert ranked(data) == REPRODUCED
+    swapped = data.replace({"variant": {"HomNeuLIF": "HomNeuALIF", "HomNeuALIF": "HomNeuLIF"}})
+    assert ranked(swapped) == PARTLY
+    reverse = dict(zip(VARIANTS, reversed(VARIANTS)))
+    assert ranked(data.replace({"variant": reverse})) == NOT
+    tied = data.assign(mse=data["mse"].where(data["variant"] != "HomNeuLIF", 2.0))
+    assert ranked(tied) == PARTLY
+    assert ranked(data[data["seed"] < 3]) == ranked(data[data["variant"] != "HetNeuLIF"]) == TOO_FEW
+
+
+def speech_records(accuracy, n=6, data="SHD regenerated from HD", **metrics):
+    """Runs of fig4 as records: ``accuracy`` of a variant, a little less deleted and warped."""
+    rng = np.random.default_rng(0)
+    found = []
+    for variant, seed in ((v, s) for v in accuracy for s in range(n)):
+        own = accuracy[variant] + 0.001 * rng.standard_normal()
+        tested = {f"deleted {p:g}": own - 0.1 for p in DELETED} | {f"warped {w:g}": own - 0.05 for w in WARPS}
+        tau = {"readout_tau": 9.0, "readout_above_20": 0.02}
+        config = records.settings(Speech(variant=variant, seed=seed, data=data))
+        all_metrics = {"accuracy": own, "best_test_accuracy": own + 0.015} | tested | tau | metrics
+        found.append({"config": config, "metrics": all_metrics})
+    return found
+
+
+def test_speech_is_held_against_the_paper_three_ways():
+    accuracy = dict(zip(VARIANTS, (0.80, 0.84, 0.88, 0.91)))
+    rows = claims.fig4(speech_records(accuracy))
+    assert all("SHD regenerated from HD" in r["claim"] for r in rows)
+    verdict = {r["claim"].split(" (")[0]: r["verdict"] for r in rows}
+    assert verdict["R-HetSynLIF is most accurate, last epoch"] == verdict["ranking, last epoch"] == REPRODUCED
+    assert verdict["R-HetSynLIF on SHD, last epoch"] == PARTLY  # 91.0
+    assert verdict["R-HetSynLIF on SHD, best test epoch, the published habit"] == REPRODUCED  # 92.5
+    assert all(r["verdict"] == REPRODUCED for r in rows if r["figure"] in ("4C", "4D", "4F"))
+    few = claims.fig4(speech_records({"HetSynLIF": 0.91}, n=1))
+    assert {r["verdict"] for r in few} == {TOO_FEW} and {r["n"] for r in few} == {0, 1}
+    other = claims.fig4(speech_records(accuracy, readout_tau=13.0, readout_above_20=0.3))
+    assert [r["verdict"] for r in other if r["figure"] == "4D"] == [NOT, NOT]
+    (held_out,) = claims.fig4_held_out(speech_records(accuracy, chosen_test_accuracy=0.95))
+    assert held_out["measured"] == "95 %" and held_out["verdict"] == REPRODUCED
+
+
+def test_what_is_not_computed_stands_in_the_ledger_as_such():
+    rows = [
+        row for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist") for row in claims.CLAIMS[name]([])
+    ]
+    assert len(rows) == 5 and all(r["measured"] == "no such run" and r["verdict"] == TOO_FEW for r in rows)
 
 
 def test_readme_block_is_replaced_and_nothing_else(tmp_path):

@@ -4,9 +4,10 @@ from itertools import product
 
 import pytest
 
-from hetsyn_core import MatchToSample, PatternGeneration
-from hetsyn_core.runs import records
+from hetsyn_core import MatchToSample, PatternGeneration, SequentialDigits, Speech, experiment
+from hetsyn_core.runs import experiments, records
 from hetsyn_core.runs.experiments import EXPERIMENTS, main
+from hetsyn_core.tasks.speech import Fsdd
 
 VARIANTS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
 BOTH = False, True
@@ -45,6 +46,10 @@ SETTINGS = {
     + readings(True, ("decay", 1), ("tau", 1), ("log_tau", 10)),
     "tied_reset": combine(PatternGeneration, variant=["HetNeuLIF"], recurrent=BOTH, tau_reset_ms=[None]),
     "tied_reset_match": combine(MatchToSample, variant=["HetNeuLIF"], recurrent=BOTH, tau_reset_ms=[None]),
+    "fig4": combine(Speech, variant=VARIANTS, robustness=[True]),
+    "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
+    "table2_fsdd": combine(Fsdd, variant=VARIANTS),
+    "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
 }
 # Quick leaves out what is slow: the middle of the delays and of the noise, half the fractions, recurrent Table 4.
 QUICK = SETTINGS | {
@@ -55,8 +60,20 @@ QUICK = SETTINGS | {
     "table4": [run for run in SETTINGS["table4"] if not run.recurrent],
 }
 RUNS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50}
+# Long trainings: some number of seeds in place of what is on record.
+FEW = {"fig4": dict.fromkeys(VARIANTS, 3), "fig4_held_out": 2, "table2_fsdd": 3, "table2_smnist": 2}
+CONSTANTS = dict(zip(FEW, ("FIG4_RUNS", "HELD_OUT_RUNS", "FSDD_RUNS", "SMNIST_RUNS")))
+RUNS |= FEW | {"fig4": 3}
 # Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network a reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
+DETAILED |= {"fig4": 4, "table2_fsdd": 1}
+
+
+@pytest.fixture(autouse=True)
+def no_data_files_and_a_few_seeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("HETSYN_DATA", str(tmp_path))
+    for name, few in FEW.items():
+        monkeypatch.setattr(experiments, CONSTANTS[name], few)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -75,7 +92,25 @@ def test_quick_is_one_run_of_each_and_smoke_a_few_steps(name):
     quick, smoke = (EXPERIMENTS[name](profile, {}) for profile in ("quick", "smoke"))
     assert {run.replace(detail=False) for run in quick} == set(QUICK[name])
     assert len(smoke) == len(quick) == len(QUICK[name])
-    assert all(run.seed == 0 and run.iterations <= 5 and run.test_trials <= 8 for run in smoke)
+    assert all(run.seed == 0 and run.iterations <= 5 and run.test_trials <= 8 and run.epochs <= 3 for run in smoke)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_what_is_not_computed_yet_is_not_asked_for_but_in_smoke(name, monkeypatch, capsys):
+    monkeypatch.setattr(experiments, CONSTANTS[name], dict.fromkeys(VARIANTS, 0) if name == "fig4" else 0)
+    assert EXPERIMENTS[name]("paper", {}) == EXPERIMENTS[name]("quick", {}) == []
+    assert len(EXPERIMENTS[name]("smoke", {})) == len(QUICK[name])
+    found, table = experiment(name, "paper")
+    assert found == [] and table.empty
+    assert capsys.readouterr().out == f"{name}, profile paper: not computed yet\n"
+
+
+def test_a_variant_has_the_runs_that_are_on_record(monkeypatch):
+    monkeypatch.setattr(experiments, "FIG4_RUNS", {"HomNeuLIF": 2, "HetNeuLIF": 0, "HetSynLIF": 1})
+    runs = [(run.variant, run.seed, run.detail) for run in EXPERIMENTS["fig4"]("paper", {})]
+    assert runs == [("HomNeuLIF", 0, True), ("HomNeuLIF", 1, False), ("HetSynLIF", 0, True)]
+    assert [run.variant for run in EXPERIMENTS["fig4"]("quick", {})] == ["HomNeuLIF", "HetSynLIF"]
+    assert len(EXPERIMENTS["fig4"]("quick", {"variant": "HetSynLIF", "epochs": 5})) == 1
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

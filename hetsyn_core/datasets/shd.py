@@ -60,6 +60,17 @@ def _archive(path: Path, downloads: dict[str, str]) -> Path:
     raise ConnectionError(f"{path} is missing, and no download works: {'; '.join(failures)}")
 
 
+def official() -> bool:
+    """Whether the data folder holds SHD's own files, packed or not, told by their checksums."""
+    known = OFFICIAL.union(checksum.removeprefix("md5:") for own in DOWNLOADS.values() for checksum in own.values())
+    for split in DOWNLOADS:
+        paths = [datasets_folder() / f"shd_{split}.h5{packed}" for packed in ("", ".zip", ".gz")]
+        used = next((path for path in paths if path.exists()), None)  # as `shd` looks for them
+        if used is None or _md5(used) not in known:
+            return False
+    return True
+
+
 def read(path: Path) -> Events:
     """The recordings in one HDF5 file of SHD's layout.
 
@@ -108,6 +119,9 @@ def _source(path: Path, attribute: str | None) -> str:
     if attribute is not None:
         regenerated = str(attribute).startswith("SHD regenerated from the Heidelberg Digits")
         return "SHD regenerated from HD" if regenerated else str(attribute)
+    return "SHD" if _md5(path) in OFFICIAL else "unknown file in SHD's layout"
+
+
+def _md5(path: Path) -> str:
     with open(path, "rb") as file:
-        official = hashlib.file_digest(file, "md5").hexdigest() in OFFICIAL
-    return "SHD" if official else "unknown file in SHD's layout"
+        return hashlib.file_digest(file, "md5").hexdigest()

@@ -32,6 +32,9 @@ def experiment(name: str, profile: str = "paper", changes: dict | None = None, f
         raise ValueError(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     records = sweep.run(EXPERIMENTS[name](profile, changes or {}), fresh=fresh, what=name)
     failed = [r["failed"] for r in records if "failed" in r]
+    if not records:
+        print(f"{name}, profile {profile}: not computed yet")
+        return [], pd.DataFrame(columns=["variant", "seed", "failed"])
     if len(failed) == len(records):
         raise RuntimeError(f"all {len(records)} runs of {name} failed, the first with: {failed[0]}")
     print(f"{name}, profile {profile}: {len(records)} runs, failed: {len(failed)}")

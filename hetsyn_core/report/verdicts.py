@@ -15,6 +15,10 @@ BEST = (
     "reproduced: better than each other variant, interval without 0 and p < 0.05; "
     "partly: none has a better median, nor is the median difference to one against it"
 )
+RANKED = (
+    "reproduced: medians in this order, and no interval of a difference between neighbours holds 0; "
+    "partly: HetSynLIF has the best median"
+)
 OTHERS = [v for v in VARIANTS if v != "HetSynLIF"]
 
 
@@ -55,6 +59,23 @@ def best(
     low, high = sorted(sign * g for g in gaps[rival])
     difference = f"difference {show(low, high, unit)}"
     return row(figure, claim, "HetSynLIF best", values, difference, len(pivot), verdict, BEST)
+
+
+def ranked(runs: pd.DataFrame, figure: str, claim: str, metric: str, scale: float = 1, unit: str = "") -> dict:
+    """Do the variants come in the paper's order in ``metric``, larger is better, over the seeds that all have?"""
+    order = list(reversed(VARIANTS))
+    paper = " > ".join(order)
+    pivot = scale * runs.pivot(index="seed", columns="variant", values=metric)
+    if not set(order) <= set(pivot):
+        return row(figure, claim, paper, "not all variants were run", "", 0, TOO_FEW, RANKED)
+    pivot = pivot.dropna()
+    medians = pivot.median().sort_values(ascending=False)
+    gaps = [interval((pivot[first] - pivot[second]).to_numpy()) for first, second in zip(order, order[1:])]
+    clear = list(medians.index) == order and all(low > 0 for low, _ in gaps)
+    verdict = REPRODUCED if clear else PARTLY if medians.index[0] == "HetSynLIF" else NOT
+    values = " > ".join(f"{variant} {median:.3g}{unit}" for variant, median in medians.items())
+    between = "differences " + "; ".join(show(*gap) for gap in gaps)
+    return row(figure, claim, paper, values, between, len(pivot), verdict, RANKED)
 
 
 def graded(

@@ -1,0 +1,256 @@
+"""Recognition tasks: the paper's settings, who is trained on, how classes are scored, and that they learn."""
+
+import math
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from hetsyn_core.datasets import shd
+from hetsyn_core.datasets.events import bin_events
+from hetsyn_core.datasets.manifolds import manifolds
+from hetsyn_core.datasets.mnist import digits
+from hetsyn_core.datasets.thresholds import CHANNELS, STEPS
+from hetsyn_core.model.layer import Traces
+from hetsyn_core.runs import experiments
+from hetsyn_core.runs.train import train
+from hetsyn_core.tasks import SequentialDigits, Speech, Ti46Alpha, TiDigits, speech
+from hetsyn_core.tasks.digits import SMALL
+from hetsyn_core.tasks.speech import FSDD, GENERATED, Fsdd
+
+
+def generated(**changes):
+    """Speech small enough for a test."""
+    small = dict(data=GENERATED, hidden=(12, 8), iterations=2, epochs=2, test_trials=64, steps=100, bin_ms=10.0)
+    return Speech(**(small | changes))
+
+
+def small_digits(**changes):
+    return SequentialDigits(**(dict(data=SMALL, hidden=(12, 8), iterations=2, epochs=2, test_trials=64) | changes))
+
+
+PAPER = {  # Table of hyperparameters; lr, dropout, epochs, batch, weight decay, hidden, steps x channels, classes
+    Speech(): (2e-3, 0.2, 100, 32, 4e-3, (128, 64), 250, 700, 20),
+    SequentialDigits(): (1e-3, 0, 150, 256, 0, (64, 64), 784, 1, 10),
+    TiDigits(): (2e-3, 0.5, 50, 32, 1e-2, (64, 32), 200, 500, 11),
+    Fsdd(): (2e-3, 0.5, 50, 32, 1e-2, (64, 32), 200, 500, 10),
+    Ti46Alpha(): (4e-3, 0.2, 50, 32, 4e-3, (128, 128), 200, 500, 26),
+}
+
+
+@pytest.mark.parametrize("task", PAPER, ids=lambda task: type(task).__name__)
+def test_values_are_the_papers(task, monkeypatch):
+    lr, dropout, epochs, batch, weight_decay, hidden, steps, channels, classes = PAPER[task]
+    assert (task.lr, task.dropout, task.epochs, task.batch) == (lr, dropout, epochs, batch)
+    assert (task.weight_decay, task.hidden, task.recurrent, task.variant) == (weight_decay, hidden, True, "HetSynLIF")
+    assert (task.dt_ms, task.tau_reset_ms, task.tau_s_draw, task.tau_s_ms) == (1, 20, ("uniform", 5, 20), 20)
+    assert (task.tau_a_ms, task.a, task.decay_lr_scale) == (100, 0.05, 2)
+    if isinstance(task, Speech):
+        assert task.steps == steps and (task.data in speech.EVENTS or (STEPS, CHANNELS) == (steps, channels))
+        empty = speech.Raster(
+            *(np.zeros(n, np.int64) for n in (1, 0, 0, 0, 0)), steps, channels, classes, "as large as the paper's"
+        )
+        monkeypatch.setattr(speech, "_raster", lambda *_: empty)
+    assert task.sizes() == (channels, *hidden, classes)
+
+
+def test_rates_rise_for_two_epochs_fall_on_a_cosine_to_the_38th_and_stay():
+    run = generated(iterations=10, cosine_epochs=40, epochs=100)
+    optimiser, schedule = run.optimiser(run.replace(hidden=1).network())
+    rates = []
+    for _ in range(1000):
+        rates.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step(), schedule.step()
+    weights, decays = np.array(rates).T
+    np.testing.assert_allclose(decays, 2 * weights)
+    np.testing.assert_allclose(weights[:21], 2e-3 * np.arange(21) / 20)
+    falling = [2e-3 * (1 + math.cos(math.pi * (k - 20) / 380)) / 2 for k in range(20, 380)]
+    np.testing.assert_allclose(weights[20:380], falling)
+    np.testing.assert_allclose(weights[380:], weights[380])
+    assert weights[380] == pytest.approx(0.0068 * 2e-3, rel=0.01)
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [4e-3, 4e-3]
+
+
+def test_a_class_scores_its_share_of_the_readout_from_step_11_on():
+    potential = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 30, 4)).astype(np.float32))
+    traces = Traces([], [], potential, None)
+    by_hand = np.zeros((3, 4))
+    for trial in range(3):
+        for step in range(11, 30):
+            e = np.exp(potential[trial, step].double().numpy())
+            by_hand[trial] += e / e.sum()
+    run = generated()
+    np.testing.assert_allclose(run.scores(traces), by_hand, rtol=1e-5)
+    assert run.measure(traces, torch.from_numpy(by_hand.argmax(1)))["accuracy"].tolist() == [1, 1, 1]
+    early = potential.clone()
+    early[:, :11] += 100 * torch.tensor([1.0, 0, 0, 0])
+    torch.testing.assert_close(run.scores(traces), run.scores(Traces([], [], early, None)))
+
+
+def test_digits_are_scored_by_the_spikes_of_the_readout():
+    spikes = (torch.rand(3, 30, 10, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+    assert torch.equal(small_digits().scores(Traces([], [], spikes, spikes)), spikes.sum(1))
+    assert small_digits().network().layers[-1].spiking
+
+
+def test_held_out_speakers_are_never_trained_on():
+    run = generated(held_out=(3, 7), batch=50)
+    who, labels = run.speakers("train"), run.labels("train")
+    aside = np.isin(who, (3, 7))
+    assert 0 < aside.sum() < len(who)
+    seen = {split: list(run.batches(split, np.random.default_rng(0))) for split in ("train", "validation", "test")}
+    every = bin_events(manifolds("train", n=400), 10.0, 100)
+    for split, own in (("train", ~aside), ("validation", aside)):
+        x, wanted = (torch.cat(parts).numpy() for parts in zip(*seen[split]))
+        expected = every.dense(np.flatnonzero(own))
+        assert sorted(map(bytes, x)) == sorted(map(bytes, expected))
+        assert sorted(wanted) == sorted(labels[own])
+    assert run.epoch() == len(run.replace(iterations=0).rows("train")[1]) // 50 + 1 or run.iterations
+    assert sum(len(x) for x, _ in seen["test"]) == len(run.labels("test"))
+
+
+def test_the_validation_epoch_is_chosen_without_the_test_set():
+    metrics = generated(held_out=(3,)).after(
+        generated().network(), {"test_accuracy": [0.5, 0.7, 0.9], "validation_accuracy": [0.1, 0.4, 0.4]}
+    )
+    assert (metrics["best_test_accuracy"], metrics["chosen_test_accuracy"]) == (0.9, 0.7)
+
+
+def test_robustness_tests_the_trained_network_and_changes_nothing_else():
+    plain, tested = (train(generated(detail=True, robustness=wanted)) for wanted in (False, True))
+    added = set(tested["metrics"]) - set(plain["metrics"])
+    assert added == {f"deleted {p:g}" for p in speech.DELETED} | {f"warped {w:g}" for w in speech.WARPS}
+    assert {name: tested["metrics"][name] for name in plain["metrics"]} == plain["metrics"]
+    for group in ("curves", "decays", "state"):
+        assert all(np.array_equal(tested[group][name], value) for name, value in plain[group].items())
+    assert tested["metrics"]["deleted 0"] == tested["metrics"]["accuracy"]
+
+
+def test_deletion_and_warp_change_the_spikes_as_they_say(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(speech, "_accuracy", lambda network, run, raster: seen.setdefault(len(seen), raster) and 0.5)
+    run = generated()
+    found = speech.robustness(run.network(), run)
+    rasters = dict(zip(found, seen.values()))
+    whole = len(rasters["deleted 0"].step)
+    for share in speech.DELETED:
+        assert len(rasters[f"deleted {share:g}"].step) == pytest.approx((1 - share) * whole, rel=0.01)
+    for warp in speech.WARPS:
+        warped = rasters[f"warped {warp:g}"]
+        assert warped.steps == round(100 * 2**warp) and len(warped.step) == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "run, chance",
+    [
+        (generated(hidden=(40, 30), iterations=0, epochs=5, test_trials=0, lr=1e-2, dropout=0.0), 0.05),
+        (small_digits(hidden=(64, 64), iterations=0, epochs=6, batch=32, test_trials=0), 0.1),
+    ],
+    ids=["speech", "digits"],
+)
+def test_a_small_network_learns(run, chance):
+    record = train(run.replace(cosine_epochs=12))
+    assert record["metrics"]["accuracy"] >= 2 * chance
+    assert record["curves"]["loss"][-5:].mean() < record["curves"]["loss"][:5].mean()
+    assert record["curves"]["test_accuracy"].shape == (run.epochs,)
+
+
+def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    run = generated(epochs=3, held_out=(3, 7), variant="HetSynLIF", detail=True)
+    whole, checkpoint = train(run), tmp_path / "one.checkpoint"
+    tests = []
+    with monkeypatch.context() as broken:
+        broken.setattr(Speech, "measure", lambda self, *a: tests.append(a) or (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):  # in the test of the first epoch: nothing is kept
+            train(run, checkpoint=checkpoint)
+    assert not checkpoint.exists()
+    epochs = []
+    with monkeypatch.context() as broken:
+        batches = Speech.batches
+
+        def stops(self, split, rng):
+            epochs.append(split)
+            if epochs.count("train") > 2:
+                raise KeyboardInterrupt
+            return batches(self, split, rng)
+
+        broken.setattr(Speech, "batches", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, checkpoint=checkpoint)
+    again = train(run, checkpoint=checkpoint)
+    assert again["metrics"] == whole["metrics"] and not checkpoint.exists()
+    for group in ("curves", "decays", "state"):
+        assert all(np.array_equal(again[group][name], value) for name, value in whole[group].items())
+
+
+def test_pixels_come_row_by_row():
+    run = small_digits()
+    images, labels, _ = digits("test")
+    x, wanted = next(iter(run.batches("test", np.random.default_rng(0))))
+    assert x.shape == (64, 64, 1) and x.dtype == torch.float32 and 0 <= x.min() and x.max() == 1
+    assert x[5, 8 * 3 + 2, 0] == pytest.approx(images[5, 3, 2] / 255) and wanted.tolist() == labels[:64].tolist()
+
+
+def write(folder, source):
+    for split in ("train", "test"):
+        with h5py.File(folder / f"shd_{split}.h5", "w") as file:
+            for name, dtype in ((shd.UNITS, np.uint16), (shd.TIMES, np.float16)):
+                file.create_dataset(name, (3,), h5py.vlen_dtype(dtype))[:] = [np.ones(2, dtype)] * 3
+            file[shd.LABELS] = file[shd.SPEAKERS] = np.arange(3)
+            if source:
+                file.attrs["source"] = source
+
+
+def test_other_data_than_the_run_names_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HETSYN_DATA", str(tmp_path))
+    write(tmp_path, "SHD regenerated from the Heidelberg Digits, somehow")
+    assert not shd.official()
+    expected = "^the files in the data folder are SHD regenerated from HD, but this run is of SHD: say which"
+    with pytest.raises(ValueError, match=expected):
+        Speech(data="SHD").sizes()
+    assert Speech().sizes() == (700, 128, 64, 20)
+
+
+def test_official_files_are_preferred_and_known_by_their_checksum(tmp_path, monkeypatch):
+    monkeypatch.setenv("HETSYN_DATA", str(tmp_path))
+    monkeypatch.setattr(experiments, "FIG4_RUNS", {"HetSynLIF": 1})
+    assert not shd.official()
+    write(tmp_path, None)
+    assert not shd.official()
+    assert {run.data for run in experiments.fig4("paper", {})} == {speech.REGENERATED}
+    monkeypatch.setattr(shd, "OFFICIAL", {shd._md5(tmp_path / f"shd_{split}.h5") for split in ("train", "test")})
+    assert shd.official()
+    assert {run.data for run in experiments.fig4("paper", {})} == {speech.SHD}
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(data="Shd"), "^data must be one of SHD, .*, not 'Shd'$"),
+        (dict(data=FSDD, robustness=True), "^robustness must be False for Free Spoken Digit Dataset, not True$"),
+        (dict(score_from=250), "^score_from must be below the 250 steps, not 250$"),
+        (dict(reading="mine"), "^reading must be 'authors' or 'plain', not 'mine'$"),
+        (dict(weight_decay=-1), "^weight_decay must be a number, 0 or more, not -1$"),
+    ],
+)
+def test_settings_out_of_range_are_one_clear_line(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Speech(**settings)
+
+
+def test_threshold_crossings_have_their_own_bins(monkeypatch):
+    raster = bin_events(manifolds("test", n=2, channels=500), 5.0, 200)
+    monkeypatch.setitem(speech.RASTERS, FSDD, lambda split: raster)
+    speech._raster.cache_clear()
+    assert Fsdd().sizes() == (500, 64, 32, 20)
+    with pytest.raises(ValueError, match="^Free Spoken Digit Dataset has 200 steps of 5 ms, not 250 of 4 ms$"):
+        Speech(data=FSDD).sizes()
+    speech._raster.cache_clear()
+
+
+def test_digits_know_their_data():
+    with pytest.raises(ValueError, match="^data must be one of MNIST, UCI digits.*, not 'mnist'$"):
+        SequentialDigits(data="mnist")
+    with pytest.raises(ValueError, match="^held_out must be empty: nobody speaks here"):
+        small_digits(held_out=(1,))
