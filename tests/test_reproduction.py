@@ -11,7 +11,7 @@ from test_records import same
 from hetsyn_core.model import reference
 from hetsyn_core.paths import ROOT
 from hetsyn_core.runs import records, sweep
-from hetsyn_core.runs.train import train
+from hetsyn_core.runs.train import train, trained
 from hetsyn_core.tasks import MatchToSample
 
 KEPT = sorted((ROOT / "data" / "records").glob("*.parquet"))  # not of $HETSYN_RECORDS, which is empty in tests
@@ -92,17 +92,13 @@ def test_a_record_drawn_at_random_comes_out_again(path, drawn, tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(set(KEPT) - set(FILES)), ids=lambda path: path.stem)
-def test_a_network_on_record_still_says_what_it_said(path, monkeypatch):
+def test_a_network_on_record_still_says_what_it_said(path):
     """Not trained again, but listening again: the plain implementation, to the recording that is kept with it."""
     rows = [records.unpack(data) for data in pq.read_table(path, columns=["record"])["record"].to_pylist()]
     kept = [record for record in rows if "example" in record]
     assert kept
     for record in kept:
-        run, example = records.restore(record["config"]), record["example"]
-        sizes = (example["input"].shape[1], *run.hidden, example["readout"].shape[1])
-        monkeypatch.setattr(type(run), "sizes", lambda self, own=sizes: own)  # without the data set
-        network = run.network().eval()
-        network.load_state_dict({name: torch.from_numpy(value) for name, value in record["state"].items()})
+        example, network = record["example"], trained(record)
         with torch.no_grad():
             traces = network(torch.from_numpy(example["input"]).float()[None], using=reference)
         moved = (traces.spikes[0][0].numpy() != example["spikes"]).mean()  # another rounding may move one

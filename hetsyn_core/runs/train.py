@@ -245,6 +245,15 @@ def example(network: Network, run: Run) -> dict[str, np.ndarray]:
     }
 
 
+def trained(record: dict) -> Network:
+    """The trained network of a record with details; its data set need not be here."""
+    run, state = records.restore(record["config"]), record["state"]
+    sizes = (state["layers.0.weight"].shape[1], *run.hidden, state[f"layers.{len(run.hidden)}.weight"].shape[0])
+    network = run.network(sizes)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    return network.eval()
+
+
 @torch.no_grad()
 def named_decays(network: Network, when: str) -> dict[str, np.ndarray]:
     """Decays of every layer: "hidden_WHEN", "hidden2_WHEN" ..., "readout_WHEN"."""

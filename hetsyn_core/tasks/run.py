@@ -124,11 +124,11 @@ class Run(ABC):
         """This run but for some settings."""
         return replace(self, **changes)
 
-    def network(self) -> Network:
-        """The network of this run before training, drawn from its seed."""
+    def network(self, sizes: tuple[int, ...] | None = None) -> Network:
+        """The network of this run before training, drawn from its seed; ``sizes`` where its data are not here."""
         variant = VARIANTS[self.variant]
         return Network(
-            self.sizes(),
+            sizes or self.sizes(),
             variant=Variant(self.groups, trainable=True) if self.groups else variant,
             recurrent=self.recurrent,
             tau_s_ms=self.tau_s_ms,
