@@ -175,7 +175,7 @@ def test_table4_takes_infinite_time_constants_as_a_trial_and_resets_the_long_one
     network = run.network()
     with torch.no_grad():
         network.layers[0].decay_parameter[:, 0], network.layers[0].decay_parameter[0, 29] = 1, 0
-    found = match.pathway_taus(network, 700.0, run.trial_ms())
+    found = match.table4_taus(network, 700.0, run.trial_ms())
     assert run.trial_ms() == 1050 and found["long_share"] == pytest.approx(4 / 120)
     tau = network.layers[0].tau_s_ms()[:, :20].numpy()
     assert found["cue_tau"] == pytest.approx(np.minimum(tau, 1050).mean(), rel=1e-5)

@@ -1,13 +1,9 @@
 """From records to tables: one row a run, one row a point of a learning curve."""
 
-import numpy as np
 import pandas as pd
-import torch
 
-from ..model.layer import tau_from_decay
 from ..runs import sweep
 from ..runs.experiments import EXPERIMENTS
-from ..tasks import match
 
 
 def experiment(name: str, profile: str = "paper", changes: dict | None = None, fresh: bool = False):
@@ -99,9 +95,3 @@ def readings(runs: pd.DataFrame) -> pd.DataFrame:
     percent = {name: 100 * runs[name] for name in ("long_share", "accuracy", "reset_accuracy")}
     names = [reading(row) for row in runs.to_dict("records")]
     return runs.assign(reading=names, mu=runs["tau_s_draw"].str[1], **percent)
-
-
-def input_taus(record: dict) -> np.ndarray:
-    """Learned time constants of the input synapses in ms, (neuron, channel); inf where a decay is 1."""
-    decay = torch.from_numpy(record["decays"]["hidden_final"])[:, : match.CHANNELS].double()
-    return tau_from_decay(decay, record["config"]["dt_ms"]).numpy()

@@ -58,10 +58,10 @@ class MatchToSample(Run):
         return "accuracy", (traces.readout[:, -1].argmax(-1) == wanted).double().mean()
 
     def after(self, network: Network, trained: dict) -> dict[str, float | None]:
-        """ "iterations_to_95"; with ``reset_above_ms``, the quantities of Table 4, see `pathway_taus`."""
+        """ "iterations_to_95"; with ``reset_above_ms``, the quantities of Table 4, see `table4_taus`."""
         metrics = {"iterations_to_95": iterations_to(0.95, trained["accuracy"])}
         if self.reset_above_ms is not None:
-            metrics |= pathway_taus(network, self.reset_above_ms, self.trial_ms())
+            metrics |= table4_taus(network, self.reset_above_ms, self.trial_ms())
             metrics["reset_accuracy"] = evaluate(without_long_taus(network, self), self)["accuracy"]
         return metrics
 
@@ -136,7 +136,7 @@ def iterations_to(level: float, accuracy: list[float], window: int = WINDOW) -> 
     return int(reached[0]) + window if reached.size else None
 
 
-def pathway_taus(network: Network, long_ms: float, cap_ms: float) -> dict[str, float]:
+def table4_taus(network: Network, long_ms: float, cap_ms: float) -> dict[str, float]:
     """Time constants of the input synapses in ms (Table 4): of the cue channels and of the noise channels.
 
     Returns:
