@@ -479,3 +479,53 @@ def spike_backward(
             elif recurrent == PER_NEURON:
                 back_shared(now, r, w, state, back, row, post)
         b += trials
+
+
+@njit(cache=True, nogil=True)
+def twist(s, words):
+    """The next 624 words of a Mersenne twister (MT19937) from its state, which moves on."""
+    upper, lower, one, matrix = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1), np.uint32(0x9908B0DF)
+    for i in range(227):
+        s[i] = s[i + 397] ^ ((s[i] & upper | s[i + 1] & lower) >> one) ^ (matrix * (s[i + 1] & one))
+    for i in range(227, 623):
+        s[i] = s[i - 227] ^ ((s[i] & upper | s[i + 1] & lower) >> one) ^ (matrix * (s[i + 1] & one))
+    s[623] = s[396] ^ ((s[623] & upper | s[0] & lower) >> one) ^ (matrix * (s[0] & one))
+    temper(s, words)
+
+
+@njit(cache=True, nogil=True)
+def temper(s, words):
+    """What the generator gives out for its state."""
+    for i in range(624):
+        y = s[i]
+        y ^= y >> np.uint32(11)
+        y ^= (y << np.uint32(7)) & np.uint32(0x9D2C5680)
+        y ^= (y << np.uint32(15)) & np.uint32(0xEFC60000)
+        words[i] = y ^ (y >> np.uint32(18))
+
+
+@njit(cache=True, nogil=True)
+def draw_kept(state, place, p, out):
+    """out[k] = 1/p with probability p, else 0: 53 bits of two words below p. Returns the place after the last word."""
+    words = np.empty(624, np.uint32)
+    temper(state, words)
+    limit, high = np.uint64(np.ceil(p * 2.0**53)), np.uint64(0x1FFFFF)
+    keep = ONE / np.float32(p)
+    k = 0
+    while k < out.size:
+        if place >= 623:  # too few words for a value
+            last = np.uint64(words[623])
+            left = place == 623
+            twist(state, words)
+            place = 0
+            if left:
+                drawn = (last & high) << np.uint64(32) | np.uint64(words[0])
+                out[k] = keep if drawn < limit else ZERO
+                k, place = k + 1, 1
+        more = min(out.size - k, (624 - place) // 2)
+        for j in range(more):
+            i = place + 2 * j
+            drawn = (np.uint64(words[i]) & high) << np.uint64(32) | np.uint64(words[i + 1])
+            out[k + j] = keep if drawn < limit else ZERO
+        k, place = k + more, place + 2 * more
+    return place

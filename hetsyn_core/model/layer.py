@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from . import fused, reference
+from .dropout import dropout
 from .surrogate import Surrogate, Triangular
 
 
@@ -312,7 +312,7 @@ class Network(nn.Module):
             potential, x = layer(x, using)
             potentials.append(potential)
             spikes.append(x)
-            x = F.dropout(x, self.dropout, self.training and self.dropout > 0)
+            x = dropout(x, self.dropout) if self.training and self.dropout > 0 else x
         return Traces(potentials, spikes, *self.layers[-1](x, using))
 
     def implementation(self) -> str:
