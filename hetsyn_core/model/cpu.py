@@ -131,18 +131,13 @@ def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor,
     """dL/dw, dL/dr and a of one decay per neuron, where x[t - lag] enters at step t."""
     batch, time, post = g.shape
     row = _up(post, 16)
-    a, b = torch.zeros(batch, time, row), torch.zeros(batch, time, row) if learn_r else torch.zeros(0, 0, 0)
-    args = _numpy(g), _pad_row(r, row), a.numpy(), b.numpy()
-    _spread(kernels.scan_back, batch, *args)
-
-    def event_sums(a: Tensor) -> Tensor:
-        sums = torch.zeros(x.shape[2], row)
-        args = _numpy(x), lag, a.numpy(), sums.numpy()
-        _spread(kernels.event_sums, row // 16, *args)
-        return sums[:, :post].T
-
-    grad_r = (event_sums(b) * weight).sum(1) if learn_r else None
-    return event_sums(a), grad_r, a[:, :, :post]
+    states = torch.zeros(1 + learn_r, batch, time, row)  # a, and b
+    _spread(kernels.scan_back, batch, _numpy(g), _pad_row(r, row), states.numpy())
+    sums = torch.zeros(1 + learn_r, x.shape[2], row)
+    _spread(kernels.event_sums, row // 16, _numpy(x), lag, states.numpy(), sums.numpy())
+    grad_w = sums[0, :, :post].T
+    grad_r = (sums[1, :, :post].T * weight).sum(1) if learn_r else None
+    return grad_w, grad_r, states[0, :, :, :post]
 
 
 def _pad_row(values: Tensor, row: int):

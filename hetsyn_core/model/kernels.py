@@ -191,56 +191,69 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
 
 
 @njit(cache=True, nogil=True)
+def events(row, found):
+    """The places of what is not zero in a row, into ``found``; returns how many. Without a branch to guess wrong."""
+    n = 0
+    for i in range(row.size):
+        found[n] = i
+        n += row[i] != 0
+    return n
+
+
+@njit(cache=True, nogil=True)
 def shared_current(first, last, x, w, r, out):
     """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
     row, neurons = w.shape[1], out.shape[2]
     weights = w.reshape(-1)
-    u = np.empty(row, np.float32)
+    u, found = np.empty(row, np.float32), np.empty(pre + 1, np.int32)
     for b in range(first, last):
         u[:] = 0
         for t in range(time):
             for j in range(row):
                 u[j] *= r[j]
-            for i in range(pre):
-                if x[b, t, i] != 0:
-                    for p in range(0, row, 16):
-                        store(u, p, fma(splat(x[b, t, i]), load(weights, i * row + p), load(u, p)))
+            for k in range(events(x[b, t], found)):
+                i = found[k]
+                event = splat(x[b, t, i])
+                for p in range(0, row, 16):
+                    store(u, p, fma(event, load(weights, i * row + p), load(u, p)))
             for j in range(neurons):
                 out[b, t, j] = u[j]
 
 
 @njit(cache=True, nogil=True)
-def scan_back(first, last, g, r, a, b_out):
-    """The a and b of `gradients` with one state per neuron; no b where b_out is empty."""
+def scan_back(first, last, g, r, states):
+    """The a and b of `gradients` with one state per neuron, as states[0] and, where it is there, states[1]."""
     time, neurons = g.shape[1:]
     for b in range(first, last):
+        a = states[0, b]
         for j in range(neurons):
-            a[b, time - 1, j] = g[b, time - 1, j]
+            a[time - 1, j] = g[b, time - 1, j]
         for t in range(time - 2, -1, -1):
             for j in range(neurons):
-                a[b, t, j] = r[j] * a[b, t + 1, j] + g[b, t, j]
-        if b_out.size:
+                a[t, j] = r[j] * a[t + 1, j] + g[b, t, j]
+        if len(states) > 1:
             for t in range(time - 2, -1, -1):
                 for j in range(neurons):
-                    b_out[b, t, j] = r[j] * b_out[b, t + 1, j] + a[b, t + 1, j]
+                    states[1, b, t, j] = r[j] * states[1, b, t + 1, j] + a[t + 1, j]
 
 
 @njit(cache=True, nogil=True)
-def event_sums(first, last, x, lag, a, sums):
-    """sums[i, j] = sum of x[b, t - lag, i] a[b, t, j], over events alone; a job is 16 neurons j."""
+def event_sums(first, last, x, lag, states, sums):
+    """sums[n, i, j] = sum of x[b, t - lag, i] states[n, b, t, j], over events alone; a job is 16 neurons j."""
     batch, time, pre = x.shape
-    row = a.shape[2]
-    flat_a, flat = a.reshape(-1), sums.reshape(-1)
+    row = sums.shape[2]
+    flat_states, flat = states.reshape(-1), sums.reshape(-1)
+    found = np.empty(pre + 1, np.int32)
     for b in range(batch):
         for t in range(lag, time):
-            o = (b * time + t) * row
-            for i in range(pre):
-                event = x[b, t - lag, i]
-                if event != 0:
+            for k in range(events(x[b, t - lag], found)):
+                i = found[k]
+                event = splat(x[b, t - lag, i])
+                for n in range(len(sums)):
+                    o, s = ((n * batch + b) * time + t) * row, (n * pre + i) * row
                     for p in range(16 * first, 16 * last, 16):
-                        s = i * row + p
-                        store(flat, s, fma(splat(event), load(flat_a, o + p), load(flat, s)))
+                        store(flat, s + p, fma(event, load(flat_states, o + p), load(flat, s + p)))
 
 
 @njit(cache=True, nogil=True)
