@@ -96,13 +96,34 @@ def parameter_count(variant: str, n_pre: int, n_post: int, recurrent: bool) -> i
     return synapses + (0 if not v.trainable else {"all": 1, "neuron": n_post, "synapse": synapses}[v.shared])
 
 
+def draw_groups(
+    p: int, n_post: int, n_all: int, grouped_by: str = "random", generator: torch.Generator | None = None
+) -> Tensor:
+    """Which of P groups each synapse is in, see `Layer`: (post, pre), or (post, 1) where a neuron's are in one.
+
+    Raises:
+        ValueError: fewer than one group, or another way to group.
+    """
+    shapes = {"random": (n_post, n_all), "pre": (1, n_all), "post": (n_post, 1)}
+    if p < 1:
+        raise ValueError(f"there must be a group at least, not {p}")
+    if grouped_by not in shapes:
+        raise ValueError(f"synapses are grouped by {', '.join(shapes)}, not {grouped_by!r}")
+    shape = shapes[grouped_by]
+    dealt = torch.arange(math.prod(shape)) % p
+    group = dealt[torch.randperm(len(dealt), generator=generator)].view(shape)
+    return group.expand(n_post, -1).contiguous()
+
+
 class Layer(nn.Module):
     """A layer of synapses and, unless it is a plain readout, the neurons they drive.
 
     Args:
         n_pre, n_post: neurons before and after.
-        shared: who shares a decay: "all" synapses, those of a "neuron", none ("synapse"), or an int P:
-            each synapse is assigned to one of P groups at random (P = 1 is LIF, every synapse its own is HetSynLIF).
+        shared: who shares a decay: "all" synapses, those of a "neuron", none ("synapse"), or an int P: synapses
+            are dealt out to P groups at random, as equal as can be (P = 1 is LIF, every synapse its own HetSynLIF).
+        grouped_by: with groups, "random", or "pre" or "post", where all synapses from, or onto, a neuron stay together.
+            Where there are fewer synapses or neurons than groups, each has a group.
         trainable: whether the decays learn.
         tau_s: initial time constants: one number in ms, or where to draw them from, see `draw_tau`.
         dt_ms: step in ms.
@@ -124,6 +145,7 @@ class Layer(nn.Module):
         n_post: int,
         *,
         shared: str | int = "synapse",
+        grouped_by: str = "random",
         trainable: bool = True,
         tau_s: float | tuple[str, float, float] = ("normal", 20.0, 5.0),
         dt_ms: float = 1.0,
@@ -140,10 +162,8 @@ class Layer(nn.Module):
         super().__init__()
         n_all = n_pre + (n_post if recurrent else 0)
         if isinstance(shared, int):
-            if not 1 <= shared <= n_post * n_all:
-                raise ValueError(f"{shared} groups of synapses asked for, but there are {n_post * n_all} synapses")
-            self.register_buffer("group", torch.randint(shared, (n_post, n_all), generator=generator))
-            shape = (shared,)
+            self.register_buffer("group", draw_groups(shared, n_post, n_all, grouped_by, generator))
+            shape = (int(self.group.max()) + 1,)
         elif shared in ("all", "neuron", "synapse"):
             shape = {"all": (), "neuron": (n_post, 1), "synapse": (n_post, n_all)}[shared]
         else:

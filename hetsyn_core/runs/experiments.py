@@ -8,10 +8,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from itertools import product
+from itertools import pairwise, product
 
 from ..datasets import shd
-from ..model.layer import VARIANTS
+from ..model.layer import VARIANTS, parameter_count
 from ..tasks import Fsdd, MatchToSample, PatternGeneration, SequentialDigits, Speech
 from ..tasks.digits import SMALL
 from ..tasks.run import Run
@@ -27,6 +27,9 @@ FIG4_RUNS = {"HomNeuLIF": 1, "HomNeuALIF": 0, "HetNeuLIF": 1, "HetSynLIF": 1}
 HELD_OUT, HELD_OUT_RUNS = (3, 7), 0  # two of ten training speakers
 FSDD_RUNS = {"HomNeuLIF": 1, "HomNeuALIF": 1, "HetNeuLIF": 0, "HetSynLIF": 1}
 SMNIST_RUNS = 0
+GROUPS_SPEECH_RUNS = 3
+MEASURED = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the decays in `allen.PUBLISHED`
+OTHERS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
 READINGS = [("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("tau", 3), ("tau", 10)]
 READINGS += [("log_tau", 1), ("log_tau", 10), ("log_tau", 20)]
@@ -158,6 +161,64 @@ def tied_reset_match(profile: str, changes: dict) -> list[Run]:
     return grid(MatchToSample, profile, changes, variant="HetNeuLIF", recurrent=BOTH, tau_reset_ms=None)
 
 
+def groups_match(profile: str, changes: dict) -> list[Run]:
+    """How many time constants? HetSynLIF with P a layer, small and large; HetNeuLIF and HetSynLIF beside it."""
+    return grouped(MatchToSample, profile, changes, recurrent=BOTH, hidden=[20, 100])
+
+
+def groups_pattern(profile: str, changes: dict) -> list[Run]:
+    """The same in pattern generation."""
+    return grouped(PatternGeneration, profile, changes, recurrent=BOTH)
+
+
+def grouped(task: type[Run], profile: str, changes: dict, **settings) -> list[Run]:
+    """P time constants a layer: of random groups of synapses, of presynaptic neurons, of postsynaptic neurons."""
+    kinds = [{"groups": 1, "grouped_by": "post"}]  # all in one, the fast way
+    kinds += [{"groups": p} for p in thinned(profile, [4, 16, 64, 256], 3)]
+    kinds += [{"groups": p, "grouped_by": how} for how in ("pre", "post") for p in thinned(profile, [4, 16], 2)]
+    kinds += [{"variant": "HetNeuLIF"}, {}]
+    return list(dict.fromkeys(run for kind in kinds for run in grid(task, profile, kind | changes, **settings)))
+
+
+def groups_speech(profile: str, changes: dict) -> list[Run]:
+    """The same for R-HetSynLIF on SHD, the first 20 epochs of 100."""
+    kinds = [{"groups": 1, "grouped_by": "post"}, *({"groups": p} for p in thinned(profile, [16, 256], 2))]
+    settings = {"runs": GROUPS_SPEECH_RUNS, "data": shd_data(), "epochs": 20}
+    return list(dict.fromkeys(run for kind in kinds for run in grid(Speech, profile, kind | changes, **settings)))
+
+
+def controls_match(profile: str, changes: dict) -> list[Run]:
+    """What else may help HetSynLIF: its parameters, that its time constants learn, where they start."""
+    return controls(MatchToSample, profile, changes, recurrent=BOTH, hidden=20)
+
+
+def controls_pattern(profile: str, changes: dict) -> list[Run]:
+    """The same in pattern generation."""
+    return controls(PatternGeneration, profile, changes, recurrent=BOTH)
+
+
+def controls(task: type[Run], profile: str, changes: dict, **settings) -> list[Run]:
+    """HetSynLIF; with time constants that never learn; from biology's; other variants with as many parameters."""
+    kinds = [{}, {"frozen": 1.0}, {"tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED, "frozen": 1.0}]
+    runs = [run for kind in kinds for run in grid(task, profile, kind | changes, **settings)]
+    own = grid(task, profile, changes, **settings)
+    return list(dict.fromkeys(runs + [as_large(run, variant) for variant in OTHERS for run in own]))
+
+
+def as_large(run: Run, variant: str) -> Run:
+    """The run with another variant, and the one hidden layer that brings it nearest to as many parameters."""
+    wanted = parameters(run)
+    sizes = (run.replace(variant=variant, hidden=n) for n in range(1, 4 * run.hidden[0]))
+    return min(sizes, key=lambda other: abs(parameters(other) - wanted))
+
+
+def parameters(run: Run) -> int:
+    """Trainable parameters of a run's network (Table 3)."""
+    layers = list(pairwise(run.sizes()))
+    last = len(layers) - 1
+    return sum(parameter_count(run.variant, *own, run.recurrent and k < last) for k, own in enumerate(layers))
+
+
 def by_variant(task: type[Run], profile: str, changes: dict, runs: dict[str, int], **settings) -> list[Run]:
     """`grid` with its own number of runs for each variant."""
     grids = [grid(task, profile, {"variant": v} | changes, runs=n, **settings) for v, n in runs.items()]
@@ -196,6 +257,7 @@ EXPERIMENTS: dict[str, Callable[[str, dict], list[Run]]] = {
     for make in (
         fig2, figA1, figA2, fig3, fig3c, figA3_delay, figA3_noise, table4, tied_reset, tied_reset_match,
         fig4, fig4_held_out, table2_fsdd, table2_smnist,
+        groups_match, groups_pattern, groups_speech, controls_match, controls_pattern,
     )
 }  # fmt: skip
 

@@ -56,6 +56,7 @@ class Run(ABC):
     frozen: float = 0.0  # share of decays that keep their initial value
     parameterization: str = "decay"  # what the optimiser sees: "decay", "tau" (in seconds) or "log_tau"
     groups: int | None = None  # HetSynLIF alone: synapses of each layer share this many decays
+    grouped_by: str = "random"  # or those from ("pre"), or onto ("post"), a neuron stay together
     dropout: float = 0.0  # share of a hidden layer's spikes that the next layer misses in training
     test_trials: int = 512  # tested after each epoch; 0: all there are
     detail: bool = False  # keep decays, the trained network and one example trial in the record
@@ -131,6 +132,7 @@ class Run(ABC):
             sizes or self.sizes(),
             variant=Variant(self.groups, trainable=True) if self.groups else variant,
             recurrent=self.recurrent,
+            grouped_by=self.grouped_by,
             tau_s_ms=self.tau_s_ms,
             tau_s_draw=self.tau_s_draw,
             adaptation=(self.tau_a_ms, self.a),
@@ -185,6 +187,8 @@ class Run(ABC):
         check("tau_reset_ms", reset is not None or one_decay, "given for HetSynLIF")
         check("groups", self.groups is None or whole(self.groups) and self.groups > 0, "a positive number or None")
         check("groups", self.groups is None or self.variant == "HetSynLIF", f"None for {self.variant}")
+        check("grouped_by", self.grouped_by in ("random", "pre", "post"), "'random', 'pre' or 'post'")
+        check("grouped_by", self.groups is not None or self.grouped_by == "random", "'random' without groups")
 
     def check(self, field: str, ok: bool, rule: str) -> None:
         """Raise ValueError in one line unless ``ok``."""
