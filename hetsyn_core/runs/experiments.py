@@ -30,6 +30,13 @@ SMNIST_RUNS = 0
 GROUPS_SPEECH_RUNS = 3
 MEASURED = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the decays in `allen.PUBLISHED`
 OTHERS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
+# P time constants a layer, each for a random group of synapses, or for some neurons' (256: for one neuron's).
+ONE_FOR_ALL = {"groups": 1, "grouped_by": "post"}
+FEWER_GROUPS = [ONE_FOR_ALL, {"groups": 16}, {"groups": 256}, {"groups": 256, "grouped_by": "pre"}]
+FEWER_GROUPS += [{"groups": 16, "tau_s_draw": MEASURED}, {"variant": "HetNeuLIF"}, {}]
+GROUPS = [*FEWER_GROUPS, {"groups": 4}, {"groups": 64}]
+GROUPS += [{"groups": 16, "grouped_by": "pre"}, {"groups": 16, "grouped_by": "post"}]
+GROUPS += [{"groups": 4, "tau_s_draw": MEASURED}, {"groups": 64, "tau_s_draw": MEASURED}]
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
 READINGS = [("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("tau", 3), ("tau", 10)]
 READINGS += [("log_tau", 1), ("log_tau", 10), ("log_tau", 20)]
@@ -162,29 +169,32 @@ def tied_reset_match(profile: str, changes: dict) -> list[Run]:
 
 
 def groups_match(profile: str, changes: dict) -> list[Run]:
-    """How many time constants? HetSynLIF with P a layer, small and large; HetNeuLIF and HetSynLIF beside it."""
-    return grouped(MatchToSample, profile, changes, recurrent=BOTH, hidden=[20, 100])
+    """How many time constants? HetSynLIF with P a layer, shared in several ways; HetNeuLIF and HetSynLIF beside it.
+
+    The large recurrent network, three times as slow, with fewer P.
+    """
+    kinds = GROUPS if profile == "paper" else FEWER_GROUPS
+    runs = grid_of(MatchToSample, profile, kinds, changes, recurrent=BOTH, hidden=20)
+    runs += grid_of(MatchToSample, profile, kinds, changes, hidden=100)
+    runs += grid_of(MatchToSample, profile, FEWER_GROUPS, changes, recurrent=True, hidden=100)
+    return list(dict.fromkeys(runs))
 
 
 def groups_pattern(profile: str, changes: dict) -> list[Run]:
     """The same in pattern generation."""
-    return grouped(PatternGeneration, profile, changes, recurrent=BOTH)
+    return grid_of(PatternGeneration, profile, FEWER_GROUPS, changes, recurrent=BOTH)
 
 
-def grouped(task: type[Run], profile: str, changes: dict, **settings) -> list[Run]:
-    """P time constants a layer: of random groups of synapses, of presynaptic neurons, of postsynaptic neurons."""
-    kinds = [{"groups": 1, "grouped_by": "post"}]  # all in one, the fast way
-    kinds += [{"groups": p} for p in thinned(profile, [4, 16, 64, 256], 3)]
-    kinds += [{"groups": p, "grouped_by": how} for how in ("pre", "post") for p in thinned(profile, [4, 16], 2)]
-    kinds += [{"variant": "HetNeuLIF"}, {}]
+def grid_of(task: type[Run], profile: str, kinds: list[dict], changes: dict, **settings) -> list[Run]:
+    """`grid` for each of several kinds of run, given by some settings of theirs, above which ``changes`` stand."""
     return list(dict.fromkeys(run for kind in kinds for run in grid(task, profile, kind | changes, **settings)))
 
 
 def groups_speech(profile: str, changes: dict) -> list[Run]:
     """The same for R-HetSynLIF on SHD, the first 20 epochs of 100."""
-    kinds = [{"groups": 1, "grouped_by": "post"}, *({"groups": p} for p in thinned(profile, [16, 256], 2))]
+    kinds = [ONE_FOR_ALL, {"groups": 16}, {"groups": 256}]
     settings = {"runs": GROUPS_SPEECH_RUNS, "data": shd_data(), "epochs": 20}
-    return list(dict.fromkeys(run for kind in kinds for run in grid(Speech, profile, kind | changes, **settings)))
+    return grid_of(Speech, profile, kinds, changes, **settings)
 
 
 def controls_match(profile: str, changes: dict) -> list[Run]:
@@ -200,7 +210,7 @@ def controls_pattern(profile: str, changes: dict) -> list[Run]:
 def controls(task: type[Run], profile: str, changes: dict, **settings) -> list[Run]:
     """HetSynLIF; with time constants that never learn; from biology's; other variants with as many parameters."""
     kinds = [{}, {"frozen": 1.0}, {"tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED, "frozen": 1.0}]
-    runs = [run for kind in kinds for run in grid(task, profile, kind | changes, **settings)]
+    runs = grid_of(task, profile, kinds, changes, **settings)
     own = grid(task, profile, changes, **settings)
     return list(dict.fromkeys(runs + [as_large(run, variant) for variant in OTHERS for run in own]))
 
