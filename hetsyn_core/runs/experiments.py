@@ -37,6 +37,8 @@ FEWER_GROUPS += [{"groups": 16, "tau_s_draw": MEASURED}, {"variant": "HetNeuLIF"
 GROUPS = [*FEWER_GROUPS, {"groups": 4}, {"groups": 64}]
 GROUPS += [{"groups": 16, "grouped_by": "pre"}, {"groups": 16, "grouped_by": "post"}]
 GROUPS += [{"groups": 4, "tau_s_draw": MEASURED}, {"groups": 64, "tau_s_draw": MEASURED}]
+GROUPS += [{"groups": 256, "grouped_by": "pre", "tau_s_draw": MEASURED}]
+GROUPS += [{"variant": "HetNeuLIF", "tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED}]
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
 READINGS = [("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("tau", 3), ("tau", 10)]
 READINGS += [("log_tau", 1), ("log_tau", 10), ("log_tau", 20)]
