@@ -4,6 +4,8 @@ Runs with the same seed share the task and are compared in pairs. Intervals are 
 Wilcoxon's for pairs. Failed runs are left out.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -37,15 +39,26 @@ def row(figure: str, claim: str, paper: str, measured: str, interval: str, n: in
 
 
 def best(
-    runs: pd.DataFrame, figure: str, claim: str, metric: str, lower: bool, scale: float = 1, unit: str = ""
+    runs: pd.DataFrame,
+    figure: str,
+    claim: str,
+    metric: str,
+    lower: bool,
+    scale: float = 1,
+    unit: str = "",
+    others: Sequence[str] = OTHERS,
+    paper: str = "HetSynLIF best",
 ) -> dict:
-    """Is HetSynLIF better in ``metric`` than each other variant, over the seeds that both have?"""
+    """Is HetSynLIF better in ``metric`` than each of the others, over the seeds that both have?
+
+    "variant" says which run is whose; ``others`` are all other variants, or whatever else it may name.
+    """
     pivot = runs.pivot(index="seed", columns="variant", values=metric) * (scale if lower else -scale)
-    if not set(VARIANTS) <= set(pivot):
-        return row(figure, claim, "HetSynLIF best", "not all variants were run", "", 0, TOO_FEW, BEST)
+    if not {"HetSynLIF", *others} <= set(pivot):
+        return row(figure, claim, paper, "not all variants were run", "", 0, TOO_FEW, BEST)
     medians = pivot.median()
     gaps, clear, against = {}, True, False
-    for other in OTHERS:
+    for other in others:
         pairs = pivot[["HetSynLIF", other]].dropna()
         gap = (pairs["HetSynLIF"] - pairs[other]).to_numpy()  # below 0 where HetSynLIF is better
         gaps[other] = interval(gap)
@@ -53,12 +66,12 @@ def best(
         clear &= gaps[other][1] < 0 and p < 0.05
         against |= bool(np.median(gap) > 0 or medians[other] < medians["HetSynLIF"])
     verdict = NOT if against else REPRODUCED if clear else PARTLY
-    rival = medians[OTHERS].idxmin()
+    rival = medians[list(others)].idxmin()
     sign = 1 if lower else -1
     values = f"{sign * medians['HetSynLIF']:.3g}{unit}; next {rival} {sign * medians[rival]:.3g}{unit}"
     low, high = sorted(sign * g for g in gaps[rival])
     difference = f"difference {show(low, high, unit)}"
-    return row(figure, claim, "HetSynLIF best", values, difference, len(pivot), verdict, BEST)
+    return row(figure, claim, paper, values, difference, len(pivot), verdict, BEST)
 
 
 def ranked(runs: pd.DataFrame, figure: str, claim: str, metric: str, scale: float = 1, unit: str = "") -> dict:

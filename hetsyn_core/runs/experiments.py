@@ -32,13 +32,13 @@ MEASURED = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the dec
 OTHERS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
 # P time constants a layer, each for a random group of synapses, or for some neurons' (256: for one neuron's).
 ONE_FOR_ALL = {"groups": 1, "grouped_by": "post"}
-FEWER_GROUPS = [ONE_FOR_ALL, {"groups": 16}, {"groups": 256}, {"groups": 256, "grouped_by": "pre"}]
-FEWER_GROUPS += [{"groups": 16, "tau_s_draw": MEASURED}, {"variant": "HetNeuLIF"}, {}]
-GROUPS = [*FEWER_GROUPS, {"groups": 4}, {"groups": 64}]
-GROUPS += [{"groups": 16, "grouped_by": "pre"}, {"groups": 16, "grouped_by": "post"}]
+FEWER_GROUPS = [ONE_FOR_ALL, {"groups": 16}, {"groups": 256}]
+FEWER_GROUPS += [{"variant": "HetNeuLIF"}, {}, {"groups": 16, "tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED}]
+GROUPS = [*FEWER_GROUPS, {"groups": 4}, {"groups": 64}, {"groups": 16, "grouped_by": "post"}]
+GROUPS += [{"groups": p, "grouped_by": "pre"} for p in (16, 256)]
 GROUPS += [{"groups": 4, "tau_s_draw": MEASURED}, {"groups": 64, "tau_s_draw": MEASURED}]
 GROUPS += [{"groups": 256, "grouped_by": "pre", "tau_s_draw": MEASURED}]
-GROUPS += [{"variant": "HetNeuLIF", "tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED}]
+GROUPS += [{"variant": "HetNeuLIF", "tau_s_draw": MEASURED}]
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
 READINGS = [("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("tau", 3), ("tau", 10)]
 READINGS += [("log_tau", 1), ("log_tau", 10), ("log_tau", 20)]

@@ -200,7 +200,7 @@ def _one(run: Run, kept: dict[str, bytes]) -> dict | None:
             warnings.warn(f"{error}; set aside, it is computed again", stacklevel=4)
             continue
         if same_settings(record["config"], run):  # a default may have changed since it was named
-            return record
+            return record | {"config": settings(run)}  # with the settings added since
     return None
 
 
