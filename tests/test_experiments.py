@@ -2,9 +2,11 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 
 from hetsyn_core import MatchToSample, PatternGeneration, SequentialDigits, Speech, experiment
+from hetsyn_core.datasets import allen
 from hetsyn_core.runs import experiments, records
 from hetsyn_core.runs.experiments import EXPERIMENTS, main
 from hetsyn_core.tasks.speech import Fsdd
@@ -32,6 +34,27 @@ def readings(recurrent, *pairs):
     ]
 
 
+BIOLOGY = ("lognormal", 19.0, 1.7)
+FEWER = [dict(groups=1, grouped_by="post"), dict(groups=16), dict(groups=256), dict(variant="HetNeuLIF"), {}]
+FEWER += [dict(groups=16, tau_s_draw=BIOLOGY), dict(tau_s_draw=BIOLOGY)]
+MORE = [dict(groups=4), dict(groups=64), dict(groups=16, grouped_by="post"), dict(groups=16, grouped_by="pre")]
+MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s_draw=BIOLOGY)]
+MORE += [dict(groups=p, tau_s_draw=BIOLOGY) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s_draw=BIOLOGY)]
+CONTROLS = [dict(frozen=f, tau_s_draw=BIOLOGY) for f in (0, 1)] + [dict(frozen=1), {}]
+
+
+def each(task, kinds, *networks):
+    return [task(**network, **kind) for network in networks for kind in kinds]
+
+
+def networks(*hidden):
+    return [dict(recurrent=recurrent, hidden=n) for recurrent in BOTH for n in hidden]
+
+
+def as_large(task, recurrent, **hidden):
+    return [task(variant=variant, recurrent=recurrent, hidden=n) for variant, n in hidden.items()]
+
+
 SETTINGS = {
     "fig2": combine(PatternGeneration, variant=VARIANTS, recurrent=BOTH, noise_hz=(1, 2, 3, 4)),
     "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3)),
@@ -50,6 +73,16 @@ SETTINGS = {
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
+    "groups_match": each(MatchToSample, FEWER + MORE, *networks(20), dict(hidden=100))
+    + each(MatchToSample, FEWER, dict(recurrent=True, hidden=100)),
+    "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
+    "groups_speech": each(Speech, [*FEWER[:3]], dict(epochs=20)),
+    "controls_match": each(MatchToSample, CONTROLS, *networks(20))
+    + as_large(MatchToSample, False, HetNeuLIF=39, HomNeuALIF=40)
+    + as_large(MatchToSample, True, HetNeuLIF=32, HomNeuALIF=32),
+    "controls_pattern": each(PatternGeneration, CONTROLS, *networks(100))
+    + as_large(PatternGeneration, False, HetNeuLIF=198, HomNeuALIF=200)
+    + as_large(PatternGeneration, True, HetNeuLIF=156, HomNeuALIF=156),
 }
 # Quick leaves out what is slow: the middle of the delays and of the noise, half the fractions, recurrent Table 4.
 QUICK = SETTINGS | {
@@ -58,13 +91,14 @@ QUICK = SETTINGS | {
     "figA3_noise": combine(MatchToSample, recurrent=[True], added_noise_hz=(0, 20))
     + [MatchToSample(recurrent=True, added_noise_hz=20, noise_on="cues")],
     "table4": [run for run in SETTINGS["table4"] if not run.recurrent],
+    "groups_match": each(MatchToSample, FEWER, *networks(20, 100)),
 }
 RUNS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50}
 # Long trainings: some number of seeds in place of what is on record.
 THREE = dict.fromkeys(VARIANTS, 3)
 FEW = {"fig4": THREE, "fig4_held_out": 2, "table2_fsdd": THREE, "table2_smnist": 2}
 CONSTANTS = dict(zip(FEW, ("FIG4_RUNS", "HELD_OUT_RUNS", "FSDD_RUNS", "SMNIST_RUNS")))
-RUNS |= FEW | {"fig4": 3, "table2_fsdd": 3}
+RUNS |= FEW | {"fig4": 3, "table2_fsdd": 3, "groups_speech": 3}
 # Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network a reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
 DETAILED |= {"fig4": 4, "table2_fsdd": 1}
@@ -120,6 +154,11 @@ def test_what_cannot_be_run_is_one_clear_line(name):
         EXPERIMENTS[name]("fast", {})
     with pytest.raises(ValueError, match="has no setting hiden; it has .*hidden"):
         EXPERIMENTS[name]("smoke", {"hiden": 5})
+
+
+def test_biologys_start_is_that_of_the_published_decays():
+    ln_tau = np.log(allen.PUBLISHED["tau_ms"])
+    assert experiments.MEASURED == ("lognormal", round(np.exp(ln_tau.mean())), round(ln_tau.std(), 1))
 
 
 def test_changes_stand_above_what_an_experiment_varies():

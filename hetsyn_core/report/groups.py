@@ -60,7 +60,7 @@ def speech(found: list[dict]) -> pd.DataFrame:
     """Runs of SHD by who shares a time constant, at the last epoch that all have.
 
     Returns:
-        "time constants", in words, from fewest to most; "percent", test accuracy; "seed".
+        "time constants", in words, from fewest to most; "percent", test accuracy after "epochs"; "seed"; "data".
     """
     order = ["fixed", "1", "16", "256", "one a neuron", "one a synapse"]
     words = {"HomNeuLIF": "fixed", "HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
@@ -70,6 +70,8 @@ def speech(found: list[dict]) -> pd.DataFrame:
             "time constants": str(r["config"]["groups"] or words[r["config"]["variant"]]),
             "percent": 100 * r["curves"]["test_accuracy"][epochs - 1],
             "seed": r["config"]["seed"],
+            "data": r["config"]["data"],
+            "epochs": epochs,
         }
         for r in found
         if r["config"]["variant"] in words
