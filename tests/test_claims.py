@@ -8,7 +8,7 @@ from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.paths import ROOT
 from hetsyn_core.report import claims, verdicts
 from hetsyn_core.report.tables import curves, frame
-from hetsyn_core.report.verdicts import NOT, PARTLY, REPRODUCED, TOO_FEW
+from hetsyn_core.report.verdicts import FAILS, HOLDS, NOT, NOT_ASKED, PARTLY, REPRODUCED, TOO_FEW
 from hetsyn_core.runs import records
 from hetsyn_core.runs.experiments import EXPERIMENTS
 from hetsyn_core.tasks import Speech
@@ -42,6 +42,32 @@ def test_one_better_variant_is_enough_to_fail():
     data.loc[data["variant"] == "HetNeuLIF", "mse"] = 0.1
     row = verdicts.best(data, "2", "a claim", "mse", lower=True)
     assert row["verdict"] == NOT and "HetNeuLIF" in row["measured"]
+
+
+def test_others_than_the_variants_can_be_the_rivals():
+    data = runs(0.5)[lambda r: r["variant"].isin(["HetSynLIF", "HetNeuLIF"])].replace("HetNeuLIF", "fixed")
+    row = verdicts.best(data, "beyond", "a claim", "mse", True, others=["fixed"], paper=NOT_ASKED)
+    assert row["verdict"] == HOLDS and row["rule"].startswith(HOLDS) and "next fixed" in row["measured"]
+    assert verdicts.best(data, "beyond", "a claim", "mse", True, others=["as large"])["verdict"] == TOO_FEW
+
+
+def grouped(effect):
+    """Records of made-up runs of HetSynLIF and of what it is compared with, ten seeds of each."""
+    kinds = EXPERIMENTS["controls_match"]("paper", {"recurrent": False})
+    rng = np.random.default_rng(0)
+    return [
+        {"config": records.settings(run), "metrics": {"accuracy": effect(run) + 0.01 * rng.standard_normal()}}
+        for run in kinds
+    ]
+
+
+def test_controls_come_out_as_the_data_say():
+    large = claims.controls_match(grouped(lambda run: 0.9 if run.variant == "HetSynLIF" else 0.6))[0]
+    assert large["verdict"] == HOLDS and "as many parameters" in large["claim"]
+    verdict = [row["verdict"] for row in claims.controls_match(grouped(lambda run: 0.5 + 0.4 * (run.frozen == 1)))]
+    assert verdict[1:] == [FAILS, FAILS]
+    verdict = [row["verdict"] for row in claims.controls_match(grouped(lambda run: 0.9 - 0.4 * (run.frozen == 1)))]
+    assert verdict[1:] == [HOLDS, HOLDS]
 
 
 def test_a_better_median_is_against_it_even_if_most_pairs_are_not():
@@ -153,6 +179,13 @@ def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     text = readme.read_text()
     assert text.startswith("before\n<!--") and text.endswith("<!-- end of ledger -->\nafter\n") and "old" not in text
     assert "1 claims: 1 not reproduced." in text and "| Fig. 3 | 1 | 0 | a claim: 60 % (not reproduced) |" in text
+    beyond = verdicts.graded("beyond", "more", NOT_ASKED, np.full(10, 60), (50, None), (40, None))
+    claims.write_readme(readme, [row, beyond])
+    text = readme.read_text()
+    assert (
+        "1 claims: 1 not reproduced. Beyond the paper, 1: 1 holds." in text
+        and "| beyond the paper | 1 | 1 |  |" in text
+    )
     readme.write_text("no place")
     with pytest.raises(ValueError, match="no place for the ledger"):
         claims.write_readme(readme, [row])

@@ -19,7 +19,7 @@ from ..tasks import pattern
 from ..tasks.run import TEMPLATE
 from ..tasks.speech import DELETED, WARPS
 from .tables import frame, readings
-from .verdicts import NOT, PARTLY, REPRODUCED, best, graded, interval, ranked, row, show
+from .verdicts import HOLDS, NOT, NOT_ASKED, PARTLY, REPRODUCED, best, graded, interval, ranked, row, show
 
 PANELS = {
     False: ("F", "E", "B", ("3D", "3E")),
@@ -251,7 +251,7 @@ def table2_smnist(records: list[dict]) -> list[dict]:
     return [_accuracy(frame(records), "T2", "S-MNIST", "best test epoch", "best_test_accuracy")]
 
 
-BEYOND = dict(figure="beyond", paper="not asked")
+BEYOND = dict(figure="beyond", paper=NOT_ASKED)
 
 
 def groups_match(records: list[dict]) -> list[dict]:
@@ -334,9 +334,15 @@ CLAIMS = {
 
 
 def counts(rows: list[dict]) -> str:
-    """How many claims came out which way, in one line."""
+    """How many claims came out which way, in one line; those the paper does not make apart."""
+    asked, beyond = ([r for r in rows if (r["paper"] == NOT_ASKED) == further] for further in (False, True))
+    text = f"{len(asked)} claims: {_verdicts(asked)}."
+    return text + (f" Beyond the paper, {len(beyond)}: {_verdicts(beyond)}." if beyond else "")
+
+
+def _verdicts(rows: list[dict]) -> str:
     verdicts = pd.Series([r["verdict"] for r in rows]).value_counts()
-    return f"{len(rows)} claims: {', '.join(f'{n} {verdict}' for verdict, n in verdicts.items())}."
+    return ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
 
 
 def markdown(rows: list[dict]) -> str:
@@ -356,10 +362,10 @@ def summary(rows: list[dict]) -> str:
     """The ledger for the README: a line a figure, with what does not reproduce in words."""
     lines = [counts(rows), "", "| figure | claims | reproduced | partly, or not reproduced |", "|---|---|---|---|"]
     for figure, own in pd.DataFrame(rows).groupby(lambda k: _figure(rows[k]["figure"]), sort=False):
-        open_rows = own[own["verdict"] != REPRODUCED]
+        open_rows = own[~own["verdict"].isin([REPRODUCED, HOLDS])]
         rest = "; ".join(f"{r.claim}: {r.measured} ({r.verdict})" for r in open_rows.head(2).itertuples())
         more = f"; and {len(open_rows) - 2} more" if len(open_rows) > 2 else ""
-        lines.append(f"| {figure} | {len(own)} | {(own['verdict'] == REPRODUCED).sum()} | {rest}{more} |")
+        lines.append(f"| {figure} | {len(own)} | {len(own) - len(open_rows)} | {rest}{more} |")
     return "\n".join(lines)
 
 

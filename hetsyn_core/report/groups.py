@@ -52,8 +52,9 @@ def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
         hue_order=list(LOOK), palette={line: color for line, (color, _) in LOOK.items()}, style_order=list(LOOK),
         markers={line: marker for line, (_, marker) in LOOK.items()}, dashes=False, markersize=5, markeredgewidth=0,
     )  # fmt: skip
-    ax.set(**{"xscale": "log", "xlabel": "time constants (hidden layer)"} | labels)
-    ax.get_legend().remove()
+    ax.set(**{"xscale": "log", "xlabel": "time constants"} | labels)
+    if legend := ax.get_legend():
+        legend.remove()
 
 
 def speech(found: list[dict]) -> pd.DataFrame:

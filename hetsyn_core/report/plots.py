@@ -86,12 +86,13 @@ def boxes(ax: Axes, data: pd.DataFrame, x: str, y: str, **labels) -> None:
     ax.set(**labels)
 
 
-def decades(ax: Axes) -> None:
-    """A logarithmic y axis with ticks 1, 2, 5 in plain numbers."""
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("")
+def decades(ax: Axes, x: bool = False) -> None:
+    """A logarithmic y axis, or x axis, with ticks 1, 2, 5 in plain numbers."""
+    ax.set(**{"xscale" if x else "yscale": "log"})
+    axis = ax.xaxis if x else ax.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
 
 
 def raster(ax: Axes, spikes: np.ndarray, dt_ms: float = 1.0, **labels) -> None:
