@@ -1,11 +1,16 @@
 """How many time constants: runs by the number of those that learn and by who shares them."""
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.axes import Axes
 
 from ..runs import records
-from ..runs.experiments import MEASURED
+from ..runs.experiments import MEASURED, parameters
+from ..tasks.run import Run
+from . import cost
+from .tables import curves
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
 LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
@@ -58,28 +63,41 @@ def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
 
 
 def speech(found: list[dict]) -> pd.DataFrame:
-    """Runs of SHD by who shares a time constant, at the last epoch that all have.
+    """Runs of SHD, a row an epoch: "time constants" a layer, in words; "epoch", test accuracy in "percent"."""
+    words = {"HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
+    tested = curves(found, "test_accuracy", window=1, every=1)
+    own = tested["variant"].map(words)
+    return tested.assign(
+        epoch=tested["iteration"],
+        percent=100 * tested["value"],
+        **{"time constants": [word if pd.isna(p) else f"{p:g}" for p, word in zip(tested["groups"], own)]},
+    )
+
+
+def prices(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs with what their networks cost.
 
     Returns:
-        "time constants", in words, from fewest to most; "percent", test accuracy after "epochs"; "seed"; "data".
+        ``runs`` with "parameters", those that learn (Table 3), and "operations" a step of a clocked machine (`cost`),
+        at the mean spike rate of all runs with the same network.
     """
-    order = ["fixed", "1", "16", "256", "one a neuron", "one a synapse"]
-    words = {"HomNeuLIF": "fixed", "HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
-    epochs = min(len(r["curves"]["test_accuracy"]) for r in found)
-    rows = [
-        {
-            "time constants": str(r["config"]["groups"] or words[r["config"]["variant"]]),
-            "percent": 100 * r["curves"]["test_accuracy"][epochs - 1],
-            "seed": r["config"]["seed"],
-            "data": r["config"]["data"],
-            "epochs": epochs,
-        }
-        for r in found
-        if r["config"]["variant"] in words
-    ]
-    table = pd.DataFrame(rows)
-    table["time constants"] = pd.Categorical(table["time constants"], order, ordered=True)
-    return table
+    columns = ["variant", "recurrent", "hidden"]
+    rates = runs.groupby(columns)["rate_hz"].mean()
+    rows = {}
+    for record in found:
+        own = records.restore(record["config"])
+        name = own.variant, own.recurrent, own.hidden[0]
+        if name not in rows:
+            rows[name] = {"parameters": parameters(own), "operations": _operations(own, rates[name])}
+    return runs.join(pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns), on=columns)
+
+
+def _operations(run: Run, rate_hz: float) -> float:
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    x = next(iter(run.batches("test", rng)))[0][0]
+    share = rate_hz * run.dt_ms / 1000
+    hidden = [(torch.rand(len(x), n, generator=generator) < share).float() for n in run.hidden]
+    return cost.operations(run.network(), [x, *hidden]).loc[cost.CLOCKED].sum() / len(x)
 
 
 def controls(runs: pd.DataFrame) -> pd.DataFrame:

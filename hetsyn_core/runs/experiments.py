@@ -173,12 +173,11 @@ def tied_reset_match(profile: str, changes: dict) -> list[Run]:
 def groups_match(profile: str, changes: dict) -> list[Run]:
     """How many time constants? HetSynLIF with P a layer, shared in several ways; HetNeuLIF and HetSynLIF beside it.
 
-    The large recurrent network, three times as slow, with fewer P.
+    The large networks, three times as slow, with fewer P.
     """
     kinds = GROUPS if profile == "paper" else FEWER_GROUPS
     runs = grid_of(MatchToSample, profile, kinds, changes, recurrent=BOTH, hidden=20)
-    runs += grid_of(MatchToSample, profile, kinds, changes, hidden=100)
-    runs += grid_of(MatchToSample, profile, FEWER_GROUPS, changes, recurrent=True, hidden=100)
+    runs += grid_of(MatchToSample, profile, FEWER_GROUPS, changes, recurrent=BOTH, hidden=100)
     return list(dict.fromkeys(runs))
 
 
@@ -193,9 +192,9 @@ def grid_of(task: type[Run], profile: str, kinds: list[dict], changes: dict, **s
 
 
 def groups_speech(profile: str, changes: dict) -> list[Run]:
-    """The same for R-HetSynLIF on SHD, the first 20 epochs of 100."""
-    kinds = [ONE_FOR_ALL, {"groups": 16}, {"groups": 256}]
-    settings = {"runs": GROUPS_SPEECH_RUNS, "data": shd_data(), "epochs": 20}
+    """The same for the recurrent network on SHD, the first 10 epochs of 100."""
+    kinds = [ONE_FOR_ALL, {"groups": 16}, {"variant": "HetNeuLIF"}, {}]
+    settings = {"runs": GROUPS_SPEECH_RUNS, "data": shd_data(), "epochs": 10}
     return grid_of(Speech, profile, kinds, changes, **settings)
 
 

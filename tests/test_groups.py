@@ -1,0 +1,100 @@
+"""How many time constants: what is counted is what a network has, and a run stands on its own line."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from hetsyn_core.model.layer import VARIANTS
+from hetsyn_core.report import claims, groups
+from hetsyn_core.report.groups import POST, PRE, RANDOM
+from hetsyn_core.report.tables import frame
+from hetsyn_core.report.verdicts import FAILS, HOLDS
+from hetsyn_core.runs import records
+from hetsyn_core.runs.experiments import EXPERIMENTS, MEASURED, grid
+from hetsyn_core.tasks import MatchToSample, Speech
+
+
+def made_up(runs, accuracy=lambda run: 0.9, rate_hz=10.0):
+    """Records of runs that were never trained."""
+    return [
+        {
+            "config": records.settings(run),
+            "metrics": {"accuracy": accuracy(run), "iterations_to_95": None, "rate_hz": rate_hz},
+        }
+        for run in runs
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings, p, lines",
+    [
+        ({}, 600, [RANDOM]),
+        ({"groups": 16}, 16, [RANDOM]),
+        ({"groups": 16, "grouped_by": "pre"}, 16, [PRE]),
+        ({"groups": 256, "grouped_by": "pre"}, 30, [PRE]),  # no more than there are input channels
+        ({"variant": "HetNeuLIF"}, 20, [POST]),
+        ({"groups": 1}, 1, [RANDOM, PRE, POST]),
+    ],
+)
+def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(settings, p, lines):
+    found = made_up([MatchToSample(hidden=20, tau_s_draw=MEASURED, **settings)])
+    table = groups.counted(found, frame(found))
+    assert list(table["P"]) == [p] * len(lines) and list(table["line"]) == lines
+    assert set(table["start"]) == {"biology"} and set(table["percent"]) == {90}
+    assert set(table["to_95"]) == {1000}  # never reached
+
+
+def test_a_line_for_each_way_to_share_on_a_logarithmic_axis():
+    found = made_up(EXPERIMENTS["groups_match"]("smoke", {}))
+    _, ax = plt.subplots()
+    groups.against_p(ax, groups.counted(found, frame(found)), "percent")
+    assert ax.get_xscale() == "log" and ax.get_legend() is None
+    plt.close()
+
+
+def test_operations_of_a_step_are_those_counted_by_hand():
+    """F-HetSynLIF with 3 neurons that never fire: its states decay and are summed, input spikes arrive."""
+    run = MatchToSample(hidden=3)
+    x = next(iter(run.batches("test", np.random.default_rng(0))))[0][0]
+    decays = 30 * 3 + 3 + 3 * 2  # currents, resets, currents of the readout
+    sums = decays - (3 + 2)  # k states of a neuron take k - 1
+    arrivals = 3 * float(x.sum()) / len(x)
+    assert groups._operations(run, 0.0) == pytest.approx(decays + sums + arrivals)
+    assert groups._operations(run, 50.0) > decays + sums + arrivals
+
+
+def test_prices_stand_beside_each_run():
+    found = made_up(grid(MatchToSample, "paper", {}, runs=2, variant=list(VARIANTS), hidden=[5, 20]))
+    table = groups.prices(found, frame(found)).set_index(["variant", "hidden"])
+    assert set(table.loc[("HetSynLIF", 20), "parameters"]) == {2 * (600 + 40)}
+    assert table.loc[("HetSynLIF", 20), "operations"].max() > 10 * table.loc[("HetNeuLIF", 20), "operations"].max()
+
+
+@pytest.mark.parametrize("winner, verdict", [("HetSynLIF", HOLDS), ("HetNeuLIF", FAILS)])
+def test_with_as_many_operations_either_may_win(winner, verdict):
+    rng = np.random.default_rng(0)
+    runs = grid(MatchToSample, "paper", {}, variant=list(VARIANTS), hidden=[5, 20, 50, 100])
+    found = made_up(runs, lambda run: 0.6 + 0.2 * (run.variant == winner) + 0.01 * rng.random())
+    row = claims._as_busy(found, frame(found))[-1]
+    assert row["verdict"] == verdict
+    assert "HetSynLIF with 5 neurons is better than HetNeuLIF with 100" in row["claim"]
+
+
+def test_speech_is_named_by_its_time_constants():
+    kinds = [Speech(variant="HetNeuLIF"), Speech(), Speech(groups=16)]
+    found = [record | {"curves": {"test_accuracy": np.array([0.5, 0.75])}} for record in made_up(kinds)]
+    table = groups.speech(found)
+    assert list(table["time constants"]) == 2 * ["one a neuron"] + 2 * ["one a synapse"] + 2 * ["16"]
+    assert list(table["percent"]) == 3 * [50, 75] and list(table["epoch"]) == 3 * [1, 2]
+
+
+def test_controls_are_told_apart():
+    found = made_up(EXPERIMENTS["controls_match"]("smoke", {"recurrent": False}))
+    assert list(groups.controls(frame(found))["kind"]) == [
+        "HetSynLIF, paper's start",
+        "HetSynLIF, paper's start, fixed",
+        "HetSynLIF, biology's start",
+        "HetSynLIF, biology's start, fixed",
+        "HetNeuLIF, as large",
+        "HomNeuALIF, as large",
+    ]
