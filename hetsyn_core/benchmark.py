@@ -1,12 +1,14 @@
 """Time a training step of the paper's networks on the CPU and on the GPU, if there is one.
 
-python -m hetsyn_core.benchmark [--quick] [--device cpu|cuda] [--threads N] [--seconds S] [--json FILE]
+python -m hetsyn_core.benchmark [--growth] [--quick] [--device cpu|cuda] [--threads N] [--seconds S] [--json FILE]
 
 A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
 time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
 for the bytes at the rate of a copy, whichever is longer. With HETSYN_PEERS=/path/to/python of an environment that has
 them, snnTorch, Norse and SpikingJelly run a homogeneous LIF network of the same shape, each as its own documentation
 shows. Every measurement has a process of its own. Input is random, with the tasks' numbers of spikes.
+
+With --growth instead: how the time grows with steps, batch and synapses of one network, all in this process.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -58,6 +61,9 @@ SHAPES = (
     Shape("S-MNIST (Table 2)", 256, 784, (1, 64, 64, 10), True, 1, gaussian=True, spiking_readout=True),
 )
 OURS = (("fused", "HetSynLIF"), ("fused", "HomNeuLIF"), ("reference", "HetSynLIF"))
+GROWING = Shape("growth", 8, 200, (100, 100, 2), True, 0.04)
+AXES = {"steps": (50, 100, 200, 400, 800), "batch": (1, 4, 16, 64), "neurons": (25, 50, 100, 200, 400)}
+FEATURES = ("avx2", "fma", "avx512f", "neon", "sve")  # what decides how many numbers a processor handles at once
 
 
 def synapses(shape: Shape) -> list[tuple[int, int]]:
@@ -159,36 +165,79 @@ def benchmark(
     peers = os.environ.get("HETSYN_PEERS")
     report = {"threads": threads, "python": platform.python_version(), "devices": {}, "rows": []}
     for device in devices:
-        torch.set_num_threads(threads)
-        adds, copied = rates(device)
-        name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {threads} thread(s)"
-        report["devices"][device] = {"name": name, "multiply_adds_per_s": adds, "bytes_per_s": copied}
-        report["devices"][device]["versions"] = _versions(device)
-        say(f"{name}: {adds / 1e9:,.0f} G multiply-adds/s, {copied / 1e9:,.0f} GB/s copied")
+        report["devices"][device] = found = _device(device, threads, say)
         say(f"{'':20}{'':28}{'ms a step':>10} {'(middle half)':>17}{'MB':>8}{'/ floor':>9}{'/ fused':>9}")
         for shape in shapes:
-            multiply_adds, moved = work(shape)
-            floor = max(multiply_adds / adds, moved / copied)
+            floor = floor_s(shape, found)
             fused_s = None
-            for who, found in _measurements(shape, device, threads, seconds, peers):
-                row = {"shape": asdict(shape), "device": device, "who": who, "floor_s": floor, **_summary(found)}
+            for who, times in _measurements(shape, device, threads, seconds, peers):
+                row = {"shape": asdict(shape), "device": device, "who": who, "floor_s": floor, **_summary(times)}
                 fused_s = fused_s or row.get("median_s")  # the first row
                 report["rows"].append(row)
                 say(_line(row, fused_s))
     return report
 
 
+def growth(
+    devices: list[str],
+    threads: int,
+    seconds: float,
+    say: Callable[[str], None],
+    axes: dict[str, tuple[int, ...]] = AXES,
+) -> dict:
+    """How a training step of `GROWING` takes longer when one of ``axes`` grows: "devices", "growth", a row a point."""
+    report = {"threads": threads, "python": platform.python_version(), "devices": {}, "growth": []}
+    for device in devices:
+        report["devices"][device] = found = _device(device, threads, say)
+        for axis, value in ((axis, value) for axis, values in axes.items() for value in values):
+            shape = grown(axis, value)
+            for implementation, variant in OURS:
+                times = _ours(shape, implementation, variant, device, threads, seconds, call=time_ours)
+                row = {"device": device, "axis": axis, "steps": shape.steps, "batch": shape.batch}
+                row |= {"synapses": sum(m + n for m, n in synapses(shape)), "who": f"{variant}, {implementation}"}
+                row |= {"floor_s": floor_s(shape, found), **_summary(times)}
+                row["repetitions"] = len(row.pop("seconds", ()))
+                row.pop("peak_bytes", None)  # of one process for all, which says nothing
+                report["growth"].append(row)
+                ms = f"{1e3 * row['median_s']:10,.2f} ms" if "median_s" in row else row["error"]
+                say(f"{axis:8}{value:6}  {row['who']:24}{ms}")
+    return report
+
+
+def grown(axis: str, value: int) -> Shape:
+    """`GROWING` with another number of "steps", of trials in the "batch", or of inputs and hidden "neurons" each."""
+    return replace(GROWING, **({"sizes": (value, value, 2)} if axis == "neurons" else {axis: value}))
+
+
+def floor_s(shape: Shape, device: dict) -> float:
+    """Seconds that the `work` of a training step would take at a device's rates."""
+    multiply_adds, moved = work(shape)
+    return max(multiply_adds / device["multiply_adds_per_s"], moved / device["bytes_per_s"])
+
+
+def _device(device: str, threads: int, say: Callable[[str], None]) -> dict:
+    torch.set_num_threads(threads)
+    adds, copied = rates(device)
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {threads} thread(s)"
+    say(f"{name}: {adds / 1e9:,.0f} G multiply-adds/s, {copied / 1e9:,.0f} GB/s copied")
+    found = {"name": name, "multiply_adds_per_s": adds, "bytes_per_s": copied, "versions": _versions(device)}
+    return found if device == "cuda" else found | {"features": _features()}
+
+
 def _measurements(shape: Shape, device: str, threads: int, seconds: float, peers: str | None):
     for implementation, variant in OURS:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if implementation == "reference" and device == "cpu" and 2 * needed(shape) > memory:
-            found = {"error": f"would keep {needed(shape) / 1e9:.0f} GB, more than half of the memory"}
-        else:
-            found = alone(time_ours, shape, implementation, variant, device, threads, seconds)
+        found = _ours(shape, implementation, variant, device, threads, seconds, call=partial(alone, time_ours))
         yield f"{variant}, {implementation}", found
     for peer in PEERS if peers else ():
         found = time_peer(peers, peer, shape, device, threads, seconds)
         yield f"LIF, {peer} {found.get('versions', {}).get(peer, '')}".strip(), found
+
+
+def _ours(shape: Shape, implementation: str, variant: str, device: str, *args, call: Callable[..., dict]) -> dict:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if implementation == "reference" and device == "cpu" and 2 * needed(shape) > memory:
+        return {"error": f"would keep {needed(shape) / 1e9:.0f} GB, more than half of the memory"}
+    return call(shape, implementation, variant, device, *args)
 
 
 def _summary(found: dict) -> dict:
@@ -219,6 +268,12 @@ def _versions(device: str) -> dict:
     return found | {"numba": numba.__version__}
 
 
+def _features() -> list[str]:
+    from llvmlite.binding import get_host_cpu_features
+
+    return [name for name in FEATURES if get_host_cpu_features().get(name)]
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -229,18 +284,24 @@ def _processor() -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hetsyn_core.benchmark", description="Time training steps.")
+    parser.add_argument("--growth", action="store_true", help="time against steps, batch and synapses of one network")
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps, at most 4 trials, little patience")
     found = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     parser.add_argument("--device", choices=found, action="append", help="measure this one alone (default: all found)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
-    parser.add_argument("--seconds", type=float, help="for how long to repeat a step (default: 10; quick: 0.3)")
+    parser.add_argument(
+        "--seconds", type=float, help="for how long to repeat a step (default: 10; growth: 0.5; quick: 0.3)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     options = parser.parse_args(arguments)
-    shapes, seconds = SHAPES, options.seconds or (0.3 if options.quick else 10.0)
-    if options.quick:
-        shapes = tuple(replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES)
-    devices = options.device or found
-    report = benchmark(shapes, devices, options.threads, seconds, lambda line: print(line, flush=True))
+    seconds = options.seconds or (0.3 if options.quick else 0.5 if options.growth else 10.0)
+    settings = options.device or found, options.threads, seconds, lambda line: print(line, flush=True)
+    if options.growth:
+        axes = {axis: values[:3] for axis, values in AXES.items()} if options.quick else AXES
+        report = growth(*settings, axes)
+    else:
+        quick = (replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES)
+        report = benchmark(tuple(quick) if options.quick else SHAPES, *settings)
     if options.json:
         write_whole(options.json, json.dumps(report, indent=1).encode())
         print(f"written: {options.json}", file=sys.stderr)

@@ -48,3 +48,17 @@ def test_the_reference_is_left_out_where_memory_would_not_do(monkeypatch):
     large = Shape("large", 10**6, 10**4, (700, 128, 20), True, 0.1)
     rows = dict(benchmark._measurements(large, "cpu", 1, 0.1, None))
     assert "would keep" in rows["HetSynLIF, reference"]["error"]
+
+
+def test_growth_has_a_point_for_each_value_of_an_axis_and_names_the_processor(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "GROWING", Shape("growth", 2, 10, (3, 3, 2), True, 0.3))
+    monkeypatch.setattr(benchmark, "AXES", {"steps": (5, 10), "batch": (1, 2), "neurons": (2, 4)})
+    options = ["--growth", "--device", "cpu", "--seconds", "0.001", "--json", str(tmp_path / "found.json")]
+    benchmark.main(options)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert set(found["devices"]["cpu"]["features"]) <= set(benchmark.FEATURES)
+    rows = found["growth"]
+    assert len(rows) == 6 * len(benchmark.OURS) and not any("seconds" in row for row in rows)
+    neurons = [row for row in rows if row["axis"] == "neurons" and row["who"] == "HetSynLIF, fused"]
+    assert [row["synapses"] for row in neurons] == [2 * 4 + 2 * 2, 2 * 16 + 4 * 2]
+    assert all(row["repetitions"] >= 3 and row["median_s"] > 0 and row["floor_s"] > 0 for row in rows)

@@ -1,0 +1,128 @@
+"""Parameters and operations of a network, held to a neuron that is computed a state at a time; prices from a file."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+
+from hetsyn_core.benchmark import SHAPES
+from hetsyn_core.model.layer import VARIANTS, Network, Variant
+from hetsyn_core.report import cost
+from hetsyn_core.report.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAINED
+from hetsyn_core.runs.train import train
+from hetsyn_core.tasks import MatchToSample
+
+
+def test_every_network_of_the_paper_has_the_parameters_of_table_3():
+    table = cost.table3()
+    assert len(table) == 8 * len(VARIANTS) and table.eq(table["Table 3"], axis=0).all(axis=None)
+    assert table.loc[("SHD (Fig. 4)", "HetSynLIF"), "counted"] == 239_104  # of the authors' network
+
+
+def by_hand(layer, x, z, lazily):
+    """Potentials {(step, neuron)} of a layer, every state on its own, and what was done; lazily: at busy steps alone."""
+    done, potential = Counter(), {}
+    weight = layer.weight if layer.recurrent_weight is None else torch.cat([layer.weight, layer.recurrent_weight], 1)
+    if layer.recurrent_weight is not None:
+        x = torch.cat([x, z.roll(1, 0) * (torch.arange(len(z)) > 0)[:, None]], 1)
+    decays, current = layer.decay().expand(weight.shape), cost.currents(layer)
+    for j in range(layer.n_post):
+        factor = {int(c): decays[j, i].item() for i, c in enumerate(current[j])}
+        if z is not None:
+            factor["reset"] = layer.reset_decay
+        if layer.adaptation:
+            factor["adaptation"] = layer.adaptation[0]
+        state, last = dict.fromkeys(factor, 0.0), dict.fromkeys(factor, 0)
+        for t in range(len(x)):
+            if lazily and not x[t].any():
+                assert z is None or not z[t, j], "another seed: a spike without an arrival"
+                continue
+            for name in state:
+                state[name] *= factor[name] ** (t - last[name])
+                last[name] = t
+                done["decays"] += 1
+            for i in x[t].nonzero()[:, 0].tolist():
+                state[int(current[j, i])] += weight[j, i].item()
+                done["arrivals"] += 1
+            signs = {"reset": -1, "adaptation": -1}
+            potential[t, j] = sum(signs.get(name, 1) * value for name, value in state.items())
+            done["sums"] += len(state) - 1
+            if z is not None and z[t, j]:  # felt from the next step on, undecayed
+                for name, amount in (("reset", layer.threshold), ("adaptation", (layer.adaptation or (0, 0))[1])):
+                    if name in state:
+                        state[name] += amount / factor[name]
+                        done["arrivals"] += 1
+    return potential, done
+
+
+def least(layer, x, z):
+    """Updates of a state at which at least one spike arrives."""
+    delayed = [] if layer.recurrent_weight is None else [z.roll(1, 0) * (torch.arange(len(z)) > 0)[:, None]]
+    x, current = torch.cat([x, *delayed], 1), cost.currents(layer)
+    reached = {(t, j, int(current[j, i])) for t, i in x.nonzero().tolist() for j in range(layer.n_post)}
+    return len(reached) + (0 if z is None else int(z.sum()) * (2 if layer.adaptation else 1))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("variant", [*VARIANTS, Variant(3, trainable=True)], ids=str)
+def test_operations_are_those_of_a_neuron_computed_state_by_state(variant, recurrent):
+    draw = torch.Generator().manual_seed(3)
+    network = Network((5, 4, 2), variant=variant, recurrent=recurrent, generator=draw, tau_reset_ms=5.0)
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.weight.mul_(2)
+    x = (torch.rand(40, 5, generator=draw) < 0.2).float()
+    spikes = cost.passed_on(network, x)
+    assert spikes[1].any()
+    traces = network(x[None])
+    for k, layer in enumerate(network.layers):
+        own = spikes[k + 1] if layer.spiking else None
+        counted = cost.layer_operations(layer, spikes[k], own)
+        for machine in CLOCKED, EVENTS:
+            potential, done = by_hand(layer, spikes[k], own, lazily=machine == EVENTS)
+            assert counted.loc[machine].to_dict() == done
+            exact = traces.potential[k] if layer.spiking else traces.readout
+            for (t, j), value in potential.items():
+                assert value == pytest.approx(exact[0, t, j].item(), abs=1e-4)
+        assert counted.loc[BOUND, "decays"] == least(layer, spikes[k], own) and counted.loc[BOUND, "sums"] == 0
+        assert counted.loc[BOUND, "arrivals"] == counted.loc[CLOCKED, "arrivals"]
+
+
+def test_a_trial_is_of_the_trained_network_or_says_what_it_is():
+    shape = next(s for s in SHAPES if s.name.startswith("match F"))
+    run = MatchToSample(iterations=1, test_trials=1, detail=True)
+    record = train(run)
+    network, spikes, source = cost.one_trial(run, shape, record)
+    assert source == TRAINED and (spikes[1].numpy() == record["example"]["spikes"]).all()
+    del record["state"]
+    record["metrics"]["rate_hz"] = 20.0
+    x = spikes[0]
+    _, spikes, source = cost.one_trial(run, shape, record, x)
+    assert source == RATE and spikes[0] is x and float(spikes[1].mean()) == pytest.approx(0.1, rel=0.1)
+    _, spikes, source = cost.one_trial(run, shape)
+    assert source == DENSITY and [s.shape for s in spikes] == [(210, 30), (210, 100)]
+    assert float(torch.cat(spikes, 1).mean()) == pytest.approx(shape.density, rel=0.1)
+
+
+def test_without_records_all_inferences_are_counted_from_densities():
+    table = cost.inferences()
+    assert len(table) == 5 * len(VARIANTS) * 3 and set(table["spikes"]) == {DENSITY}
+    all_of = table["all"].unstack("machine")
+    assert (all_of[BOUND] < all_of[EVENTS]).all() and (all_of[EVENTS] <= all_of[CLOCKED]).all()
+
+
+def test_prices_are_quotients_and_no_gpu_is_not_measured(tmp_path):
+    row = {"device": "cpu", "shape": {"name": "a"}, "floor_s": 0.001, "peak_bytes": 2e6}
+    rows = [row | {"who": "HetSynLIF, fused", "median_s": 0.003}, row | {"who": "LIF, other", "median_s": 0.012}]
+    rows += [row | {"who": "HetSynLIF, reference", "error": "no room", "peak_bytes": None}]
+    devices = {"cpu": {"name": "this"}, "cuda": {"name": "card"}}
+    write = lambda name, report: (tmp_path / name).write_text(json.dumps(report))
+    write("cpu.json", {"devices": devices, "rows": rows})
+    write("growth_cpu.json", {"devices": devices, "growth": []})
+    price = cost.prices(cost.timings(tmp_path)).loc[("this", "a")]
+    assert price["LIF, other"] == pytest.approx(0.25) and price.isna()["HetSynLIF, reference"]
+    assert price["GPU"] == "not measured" and "HetSynLIF, fused" not in price
+    write("gpu.json", {"devices": devices, "rows": [rows[0] | {"device": "cuda", "median_s": 0.0004}]})
+    price = cost.prices(cost.timings(tmp_path)).loc[("this", "a")]
+    assert price["GPU"] == "0.40"
