@@ -54,8 +54,10 @@ records: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.runs.experiments
 	@$(VENV_PYTHON) -m hetsyn_core.report.claims
 
+# .jupyter/ turns JupyterLab's question about news off, and its search for updates.
 lab: $(READY)
-	@HETSYN_PROFILE=$(PROFILE) $(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+	@HETSYN_PROFILE=$(PROFILE) JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	  $(VENV_PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 clean:
 	rm -rf .venv build

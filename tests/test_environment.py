@@ -103,7 +103,8 @@ def test_make_conda_and_the_workflow_take_the_same_pythons():
     assert all(python in SpecifierSet(PROJECT["requires-python"]) for python in PYTHONS)
 
 
-def test_the_citation_names_this_version_and_the_archive_its_authors_and_the_paper():
+def test_changelog_and_citation_name_this_version_and_the_archive_its_authors_and_the_paper():
+    assert re.search(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)[1] == PROJECT["version"]
     assert CITATION["version"] == PROJECT["version"] and CITATION["cff-version"] == "1.2.0"
     archive = json.loads(read(".zenodo.json"))
     assert archive["title"] == CITATION["title"] and archive["license"] == CITATION["license"]
