@@ -73,8 +73,7 @@ SETTINGS = {
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
-    "groups_match": each(MatchToSample, FEWER + MORE, *networks(20))
-    + each(MatchToSample, FEWER, *networks(100)),
+    "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(variant="HetNeuLIF"), {}], dict(epochs=10)),
     "controls_match": each(MatchToSample, CONTROLS, *networks(20))
