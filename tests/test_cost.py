@@ -20,48 +20,51 @@ def test_every_network_of_the_paper_has_the_parameters_of_table_3():
     assert table.loc[("SHD (Fig. 4)", "HetSynLIF"), "counted"] == 239_104  # of the authors' network
 
 
+def before(z):
+    """z[t-1] at every step t."""
+    return z.roll(1, 0) * (torch.arange(len(z)) > 0)[:, None]
+
+
 def by_hand(layer, x, z, lazily):
-    """Potentials {(step, neuron)} of a layer, every state on its own, and what was done; lazily: at busy steps alone."""
+    """Potentials {(step, neuron)} of a layer, state by state, and how often what was done; lazily: on a spike alone."""
     done, potential = Counter(), {}
-    weight = layer.weight if layer.recurrent_weight is None else torch.cat([layer.weight, layer.recurrent_weight], 1)
+    weight, own = layer.weight, {}
     if layer.recurrent_weight is not None:
-        x = torch.cat([x, z.roll(1, 0) * (torch.arange(len(z)) > 0)[:, None]], 1)
+        weight, x = torch.cat([weight, layer.recurrent_weight], 1), torch.cat([x, before(z)], 1)
+    if z is not None:
+        own["reset"] = layer.reset_decay, layer.threshold
+    if layer.adaptation:
+        own["adaptation"] = layer.adaptation
     decays, current = layer.decay().expand(weight.shape), cost.currents(layer)
     for j in range(layer.n_post):
-        factor = {int(c): decays[j, i].item() for i, c in enumerate(current[j])}
-        if z is not None:
-            factor["reset"] = layer.reset_decay
-        if layer.adaptation:
-            factor["adaptation"] = layer.adaptation[0]
-        state, last = dict.fromkeys(factor, 0.0), dict.fromkeys(factor, 0)
+        factor = {int(c): decays[j, i].item() for i, c in enumerate(current[j])} | {s: f for s, (f, _) in own.items()}
+        state, last = dict.fromkeys(factor, 0.0), -1
         for t in range(len(x)):
-            if lazily and not x[t].any():
-                assert z is None or not z[t, j], "another seed: a spike without an arrival"
+            fired = z is not None and before(z)[t, j] > 0
+            if lazily and not x[t].any() and not fired:
                 continue
             for name in state:
-                state[name] *= factor[name] ** (t - last[name])
-                last[name] = t
+                state[name] *= factor[name] ** (t - last)
                 done["decays"] += 1
+            last = t
             for i in x[t].nonzero()[:, 0].tolist():
                 state[int(current[j, i])] += weight[j, i].item()
                 done["arrivals"] += 1
-            signs = {"reset": -1, "adaptation": -1}
-            potential[t, j] = sum(signs.get(name, 1) * value for name, value in state.items())
+            for name, (_, amount) in own.items() if fired else ():
+                state[name] += amount
+                done["arrivals"] += 1
+            potential[t, j] = sum(-value if name in own else value for name, value in state.items())
             done["sums"] += len(state) - 1
-            if z is not None and z[t, j]:  # felt from the next step on, undecayed
-                for name, amount in (("reset", layer.threshold), ("adaptation", (layer.adaptation or (0, 0))[1])):
-                    if name in state:
-                        state[name] += amount / factor[name]
-                        done["arrivals"] += 1
     return potential, done
 
 
 def least(layer, x, z):
     """Updates of a state at which at least one spike arrives."""
-    delayed = [] if layer.recurrent_weight is None else [z.roll(1, 0) * (torch.arange(len(z)) > 0)[:, None]]
-    x, current = torch.cat([x, *delayed], 1), cost.currents(layer)
+    own_spikes = 0 if z is None else int(before(z).sum()) * (2 if layer.adaptation else 1)
+    x = x if layer.recurrent_weight is None else torch.cat([x, before(z)], 1)
+    current = cost.currents(layer)
     reached = {(t, j, int(current[j, i])) for t, i in x.nonzero().tolist() for j in range(layer.n_post)}
-    return len(reached) + (0 if z is None else int(z.sum()) * (2 if layer.adaptation else 1))
+    return len(reached) + own_spikes
 
 
 @pytest.mark.parametrize("recurrent", [False, True])

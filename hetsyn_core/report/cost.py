@@ -72,32 +72,31 @@ def currents(layer: Layer) -> Tensor:
 def layer_operations(layer: Layer, x: Tensor, z: Tensor | None) -> pd.DataFrame:
     """Operations of a layer in one trial, "decays", "arrivals" and "sums", a row a machine.
 
-    clocked: all states decay, and every potential is summed, at every step. event-driven: the same, but only at steps
-    at which a spike comes to the layer. lower bound: of the states only the one that a spike comes to is brought up to
-    date, and the potential costs nothing, as where currents flow together on a wire.
+    clocked: all states decay, and every potential is summed, at every step. event-driven: a neuron does the same, but
+    only at steps at which a spike comes to it or its own is taken off. lower bound: of the states only the one that a
+    spike comes to is brought up to date, and the potential costs nothing, as where currents flow together on a wire.
 
     Args:
         x: input (steps, pre); what is not 0 is a spike.
         z: the layer's own spikes (steps, post); None for a leaky readout.
     """
     steps, n = len(x), layer.n_post
-    if layer.recurrent_weight is not None:
-        x = torch.cat([x, torch.cat([torch.zeros_like(z[:1]), z[:-1]])], 1)
-    x, current = (x != 0).float(), currents(layer)
-    own = 0 if z is None else 1 + (layer.adaptation is not None)  # states that the neuron's own spikes drive
-    own_spikes = 0 if z is None else own * int(z.sum())
-    states = sum(len(row.unique()) for row in current) + own * n
-    arrivals = n * int(x.sum()) + own_spikes
-    busy = int(x.any(1).sum())
+    before = torch.zeros(steps, n) if z is None else torch.cat([torch.zeros_like(z[:1]), z[:-1]])  # z[t-1]
+    x = (x if layer.recurrent_weight is None else torch.cat([x, before], 1)) != 0
+    current = currents(layer)
+    own = 0 if z is None else 1 + (layer.adaptation is not None)  # states that a neuron's own spikes drive
+    own_spikes = own * int(before.sum())
+    states = torch.tensor([len(row.unique()) + own for row in current])
+    busy = (x.any(1, keepdim=True) | (before != 0)).sum(0)
     if layer.shared == "synapse":
         reached = n * int(x.sum())
     else:
-        reached = sum(int((x @ (current == c).float().T > 0).sum()) for c in current.unique())
+        reached = sum(int((x.float() @ (current == c).float().T > 0).sum()) for c in current.unique())
     return pd.DataFrame(
         {
-            "decays": [steps * states, busy * states, reached + own_spikes],
-            "arrivals": arrivals,
-            "sums": [steps * (states - n), busy * (states - n), 0],
+            "decays": [steps * int(states.sum()), int(busy @ states), reached + own_spikes],
+            "arrivals": n * int(x.sum()) + own_spikes,
+            "sums": [steps * int((states - 1).sum()), int(busy @ (states - 1)), 0],
         },
         index=[CLOCKED, EVENTS, BOUND],
     )
