@@ -90,6 +90,8 @@ def test_the_colab_notebook_and_binder_name_files_that_exist():
     start = read(ROOT / "colab" / "start.ipynb")
     code = "\n".join(cell.source for cell in start.cells if cell.cell_type == "code")
     assert "/colab/install.py" in code and "torch" not in code
+    with pytest.raises(AssertionError, match="address"):  # it is the one place to write it, and the first thing asked
+        exec("\n".join(code.splitlines()[:2]))
     (notebook,) = re.findall(r"%run (\S+)", code)
     assert (ROOT / "notebooks" / notebook).exists()
     post_build = ROOT / "binder" / "postBuild"
