@@ -80,9 +80,13 @@ def test_with_as_many_operations_either_may_win(winner, verdict):
     assert "HetSynLIF with 5 neurons is better than HetNeuLIF with 100" in row["claim"]
 
 
-def test_speech_is_named_by_its_time_constants():
-    kinds = [Speech(variant="HetNeuLIF"), Speech(), Speech(groups=16)]
-    found = [record | {"curves": {"test_accuracy": np.array([0.5, 0.75])}} for record in made_up(kinds)]
+def test_speech_is_named_by_its_time_constants_up_to_the_last_epoch_that_all_have():
+    kinds = [Speech(variant="HetNeuLIF"), Speech(variant="HomNeuALIF"), Speech(), Speech(groups=16, epochs=2)]
+    curve = np.array([0.5, 0.75, 0.875])
+    found = [
+        record | {"curves": {"test_accuracy": curve[: 2 if record["config"]["groups"] else 3]}}
+        for record in made_up(kinds)
+    ]
     table = groups.speech(found)
     assert list(table["time constants"]) == 2 * ["one a neuron"] + 2 * ["one a synapse"] + 2 * ["16"]
     assert list(table["percent"]) == 3 * [50, 75] and list(table["epoch"]) == 3 * [1, 2]

@@ -63,15 +63,20 @@ def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
 
 
 def speech(found: list[dict]) -> pd.DataFrame:
-    """Runs of SHD, a row an epoch: "time constants" a layer, in words; "epoch", test accuracy in "percent"."""
-    words = {"HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
-    tested = curves(found, "test_accuracy", window=1, every=1)
-    own = tested["variant"].map(words)
-    return tested.assign(
+    """Runs of SHD, a row an epoch, of those that all runs have.
+
+    Returns:
+        "time constants" of a layer, in words; "epoch"; test accuracy in "percent"; the settings of the run.
+    """
+    words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
+    tested = curves([r for r in found if r["config"]["variant"] in words], "test_accuracy", window=1, every=1)
+    shared = tested["groups"].map("{:g}".format, na_action="ignore")
+    table = tested.assign(
         epoch=tested["iteration"],
         percent=100 * tested["value"],
-        **{"time constants": [word if pd.isna(p) else f"{p:g}" for p, word in zip(tested["groups"], own)]},
+        **{"time constants": shared.fillna(tested["variant"].map(words))},
     )
+    return table[table["epoch"] <= table.groupby("time constants")["epoch"].max().min()]
 
 
 def prices(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
