@@ -150,8 +150,8 @@ def inferences() -> pd.DataFrame:
     """Operations of one inference of the paper's networks with spiking input, from what is on record.
 
     Returns:
-        A row a "network", "variant" and "machine" (the index): "decays", "arrivals", "sums", "all" of them, means over
-        test trials, and "spikes", where those come from.
+        A row a "network", "variant" and "machine" (the index): "decays", "arrivals", "sums" and "all" of them, means
+        over test trials as whole numbers; "spikes", where those come from.
     """
     pattern, match, speech = PatternGeneration(noise_hz=2.0), MatchToSample(), Speech(data=shd_data(), robustness=True)
     tables = []
@@ -164,9 +164,9 @@ def inferences() -> pd.DataFrame:
         for own, record in zip(runs, found):
             network, spikes, source = simulated(own, shape, record, x)
             names = {"network": shape.name, "variant": own.variant, "spikes": source}
-            tables.append(operations(network, spikes).rename_axis("machine").reset_index().assign(**names))
-    table = pd.concat(tables).set_index(["network", "variant", "machine"])
-    return table.assign(all=table[["decays", "arrivals", "sums"]].sum(axis=1))
+            counts = operations(network, spikes).round().astype(int)
+            tables.append(counts.assign(all=counts.sum(axis=1), **names).rename_axis("machine").reset_index())
+    return pd.concat(tables).set_index(["network", "variant", "machine"])
 
 
 def timings(folder: Path = ROOT / "data" / "benchmark") -> pd.DataFrame:
