@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from hetsyn_core.model.layer import VARIANTS, Network, Variant
 from hetsyn_core.report import cost
 from hetsyn_core.report.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAINED
 from hetsyn_core.runs.train import train
-from hetsyn_core.tasks import MatchToSample
+from hetsyn_core.tasks import MatchToSample, Speech
 
 
 def test_every_network_of_the_paper_has_the_parameters_of_table_3():
@@ -75,37 +76,50 @@ def test_operations_are_those_of_a_neuron_computed_state_by_state(variant, recur
     with torch.no_grad():
         for layer in network.layers:
             layer.weight.mul_(2)
-    x = (torch.rand(40, 5, generator=draw) < 0.2).float()
+    x = (torch.rand(1, 40, 5, generator=draw) < 0.2).float()
     spikes = cost.passed_on(network, x)
     assert spikes[1].any()
-    traces = network(x[None])
+    traces = network(x)
     for k, layer in enumerate(network.layers):
-        own = spikes[k + 1] if layer.spiking else None
-        counted = cost.layer_operations(layer, spikes[k], own)
+        given, own = spikes[k], spikes[k + 1] if layer.spiking else None
+        counted = cost.layer_operations(layer, given, own)
+        twice = cost.layer_operations(layer, given.expand(2, -1, -1), None if own is None else own.expand(2, -1, -1))
+        assert twice.equals(counted)  # means over trials
+        given, own = given[0], None if own is None else own[0]
         for machine in CLOCKED, EVENTS:
-            potential, done = by_hand(layer, spikes[k], own, lazily=machine == EVENTS)
+            potential, done = by_hand(layer, given, own, lazily=machine == EVENTS)
             assert counted.loc[machine].to_dict() == done
             exact = traces.potential[k] if layer.spiking else traces.readout
             for (t, j), value in potential.items():
                 assert value == pytest.approx(exact[0, t, j].item(), abs=1e-4)
-        assert counted.loc[BOUND, "decays"] == least(layer, spikes[k], own) and counted.loc[BOUND, "sums"] == 0
+        assert counted.loc[BOUND, "decays"] == least(layer, given, own) and counted.loc[BOUND, "sums"] == 0
         assert counted.loc[BOUND, "arrivals"] == counted.loc[CLOCKED, "arrivals"]
 
 
-def test_a_trial_is_of_the_trained_network_or_says_what_it_is():
+def test_spikes_are_of_the_trained_network_or_say_what_they_are():
     shape = next(s for s in SHAPES if s.name.startswith("match F"))
     run = MatchToSample(iterations=1, test_trials=1, detail=True)
     record = train(run)
-    network, spikes, source = cost.one_trial(run, shape, record)
-    assert source == TRAINED and (spikes[1].numpy() == record["example"]["spikes"]).all()
+    x = cost.trials_of(run, shape, [])
+    assert x.shape == (cost.TRIALS, 210, 30)
+    example = torch.from_numpy(record["example"]["input"]).float()[None]
+    network, spikes, source = cost.simulated(run, shape, record, example)
+    assert source == TRAINED and (spikes[1][0].numpy() == record["example"]["spikes"]).all()
     del record["state"]
     record["metrics"]["rate_hz"] = 20.0
-    x = spikes[0]
-    _, spikes, source = cost.one_trial(run, shape, record, x)
+    _, spikes, source = cost.simulated(run, shape, record, x)
     assert source == RATE and spikes[0] is x and float(spikes[1].mean()) == pytest.approx(0.1, rel=0.1)
-    _, spikes, source = cost.one_trial(run, shape)
-    assert source == DENSITY and [s.shape for s in spikes] == [(210, 30), (210, 100)]
-    assert float(torch.cat(spikes, 1).mean()) == pytest.approx(shape.density, rel=0.1)
+    _, spikes, source = cost.simulated(run, shape, None, x)
+    assert source == DENSITY and float(spikes[1].mean()) == pytest.approx(shape.density, rel=0.1)
+
+
+def test_speech_is_heard_from_a_record_or_drawn():
+    shape = next(s for s in SHAPES if s.name.startswith("SHD"))
+    recording = np.eye(250, 700, dtype=bool)
+    x = cost.trials_of(Speech(), shape, [None, {"metrics": {}}, {"example": {"input": recording}}])
+    assert (x[0].numpy() == recording).all()
+    x = cost.trials_of(Speech(), shape, [None])
+    assert x.shape == (1, 250, 700) and float(x.mean()) == pytest.approx(shape.density, rel=0.1)
 
 
 def test_without_records_all_inferences_are_counted_from_densities():

@@ -9,9 +9,10 @@ threshold, and learning.
 
 import json
 from collections.abc import Iterator
-from itertools import islice, pairwise, product
+from itertools import pairwise, product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from ..runs import records
 from ..runs.experiments import shd_data
 from ..runs.train import trained
 from ..tasks import MatchToSample, PatternGeneration, Speech
-from ..tasks.run import Run
+from ..tasks.run import TEST, TEST_SEED, Run
 
 NETWORKS = {shape.name: (shape.sizes, shape.recurrent) for shape in SHAPES} | {
     "TiDigits (Table 2)": ((500, 64, 32, 11), True),
@@ -37,6 +38,7 @@ TABLE3 = {  # as the paper has it: a layer of N neurons with M inputs, feedforwa
 }
 
 CLOCKED, EVENTS, BOUND = "clocked", "event-driven", "lower bound"
+TRIALS = 16  # of a task whose trials are drawn
 TRAINED, RATE, DENSITY = "trained network", "rate on record", "density of the benchmark"
 
 
@@ -70,36 +72,35 @@ def currents(layer: Layer) -> Tensor:
 
 
 def layer_operations(layer: Layer, x: Tensor, z: Tensor | None) -> pd.DataFrame:
-    """Operations of a layer in one trial, "decays", "arrivals" and "sums", a row a machine.
+    """Operations of a layer in a trial, "decays", "arrivals" and "sums", a row a machine; means over trials.
 
     clocked: all states decay, and every potential is summed, at every step. event-driven: a neuron does the same, but
     only at steps at which a spike comes to it or its own is taken off. lower bound: of the states only the one that a
     spike comes to is brought up to date, and the potential costs nothing, as where currents flow together on a wire.
 
     Args:
-        x: input (steps, pre); what is not 0 is a spike.
-        z: the layer's own spikes (steps, post); None for a leaky readout.
+        x: input (trials, steps, pre); what is not 0 is a spike.
+        z: the layer's own spikes (trials, steps, post); None for a leaky readout.
     """
-    steps, n = len(x), layer.n_post
-    before = torch.zeros(steps, n) if z is None else torch.cat([torch.zeros_like(z[:1]), z[:-1]])  # z[t-1]
-    x = (x if layer.recurrent_weight is None else torch.cat([x, before], 1)) != 0
+    trials, steps, _ = x.shape
+    n = layer.n_post
+    before = torch.zeros(trials, steps, n) if z is None else torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], 1)
+    x = (x if layer.recurrent_weight is None else torch.cat([x, before], 2)) != 0
     current = currents(layer)
     own = 0 if z is None else 1 + (layer.adaptation is not None)  # states that a neuron's own spikes drive
     own_spikes = own * int(before.sum())
     states = torch.tensor([len(row.unique()) + own for row in current])
-    busy = (x.any(1, keepdim=True) | (before != 0)).sum(0)
+    busy = (x.any(2, keepdim=True) | (before != 0)).sum((0, 1))
     if layer.shared == "synapse":
         reached = n * int(x.sum())
     else:
         reached = sum(int((x.float() @ (current == c).float().T > 0).sum()) for c in current.unique())
-    return pd.DataFrame(
-        {
-            "decays": [steps * int(states.sum()), int(busy @ states), reached + own_spikes],
-            "arrivals": n * int(x.sum()) + own_spikes,
-            "sums": [steps * int((states - 1).sum()), int(busy @ (states - 1)), 0],
-        },
-        index=[CLOCKED, EVENTS, BOUND],
-    )
+    counts = {
+        "decays": [trials * steps * int(states.sum()), int(busy @ states), reached + own_spikes],
+        "arrivals": n * int(x.sum()) + own_spikes,
+        "sums": [trials * steps * int((states - 1).sum()), int(busy @ (states - 1)), 0],
+    }
+    return pd.DataFrame(counts, index=[CLOCKED, EVENTS, BOUND]) / trials
 
 
 def operations(network: Network, spikes: list[Tensor]) -> pd.DataFrame:
@@ -110,55 +111,62 @@ def operations(network: Network, spikes: list[Tensor]) -> pd.DataFrame:
 
 @torch.no_grad()
 def passed_on(network: Network, x: Tensor) -> list[Tensor]:
-    """What each layer gets in one trial and what the last neurons fire: x (steps, input), then spikes (steps, post)."""
-    traces = network.eval()(x[None])
-    spikes = traces.spikes if traces.readout_spikes is None else [*traces.spikes, traces.readout_spikes]
-    return [x, *(z[0] for z in spikes)]
+    """What each layer gets and what the last neurons fire: x (trials, steps, input), spikes (trials, steps, post)."""
+    traces = network.eval()(x)
+    return [x, *traces.spikes, *([] if traces.readout_spikes is None else [traces.readout_spikes])]
 
 
-def one_trial(
-    run: Run, shape: Shape, record: dict | None = None, x: Tensor | None = None
-) -> tuple[Network, list[Tensor], str]:
-    """A network, its spikes in one trial as `operations` takes them, and where they come from.
+def drawn(x: Tensor, n: int, share: float, generator: torch.Generator) -> Tensor:
+    """Spikes of n neurons drawn at random, as many trials and steps as in x; a share of them is 1."""
+    return (torch.rand(*x.shape[:2], n, generator=generator) < share).float()
 
-    A record with details has a trained network and a test trial. Otherwise hidden spikes are drawn at random, at the
-    mean rate that the record names, or with the density of the shape; so is the input where ``x`` (steps, input) is
-    not given.
+
+def simulated(run: Run, shape: Shape, record: dict | None, x: Tensor) -> tuple[Network, list[Tensor], str]:
+    """A network, its spikes on an input as `operations` takes them, and where they come from.
+
+    A record with details has the trained network. Otherwise hidden spikes are drawn at random, at the mean rate that
+    the record names, or with the density of the shape.
     """
     if record is not None and "state" in record:
         network = trained(record)
-        return network, passed_on(network, torch.from_numpy(record["example"]["input"]).float()), TRAINED
-    generator = torch.Generator().manual_seed(run.seed)
-    draw = lambda n, share: (torch.rand(shape.steps, n, generator=generator) < share).float()
-    x = draw(shape.sizes[0], shape.density) if x is None else x
+        return network, passed_on(network, x), TRAINED
     share = shape.density if record is None else record["metrics"]["rate_hz"] * run.step_ms() / 1000
-    hidden = [draw(n, share) for n in shape.sizes[1:-1]]
+    generator = torch.Generator().manual_seed(run.seed)
+    hidden = [drawn(x, n, share, generator) for n in shape.sizes[1:-1]]
     return run.network(shape.sizes), [x, *hidden], DENSITY if record is None else RATE
+
+
+def trials_of(run: Run, shape: Shape, found: list[dict | None]) -> Tensor:
+    """Test trials (trials, steps, input): the task's own; of speech the recording in a record, else random spikes."""
+    if not isinstance(run, Speech):
+        return next(iter(run.replace(test_trials=TRIALS).batches("test", np.random.default_rng([TEST_SEED, TEST]))))[0]
+    for record in found:
+        if record is not None and "example" in record:
+            return torch.from_numpy(record["example"]["input"]).float()[None]
+    return drawn(torch.empty(1, shape.steps, 0), shape.sizes[0], shape.density, torch.Generator().manual_seed(0))
 
 
 def inferences() -> pd.DataFrame:
     """Operations of one inference of the paper's networks with spiking input, from what is on record.
 
     Returns:
-        A row a "network", "variant" and "machine" (the index): "decays", "arrivals", "sums", "all" of them, and
-        "spikes", where those come from.
+        A row a "network", "variant" and "machine" (the index): "decays", "arrivals", "sums" and "all" of them, means
+        over test trials as whole numbers; "spikes", where those come from.
     """
     pattern, match, speech = PatternGeneration(noise_hz=2.0), MatchToSample(), Speech(data=shd_data(), robustness=True)
-    runs = [pattern, pattern.replace(recurrent=True), match, match.replace(recurrent=True), speech]
-    asked = [run.replace(variant=variant) for run in runs for variant in VARIANTS]
-    kept = records.load([*(run.replace(detail=True) for run in asked), *asked])
-    found = iter((run, kept[k] or kept[k + len(asked)]) for k, run in enumerate(asked))
     tables = []
-    for shape in SHAPES[: len(runs)]:
-        own = list(islice(found, len(VARIANTS)))
-        seen = (r["example"]["input"] for _, r in own if r is not None and "example" in r)
-        x = next((torch.from_numpy(x).float() for x in seen), None)
-        for run, record in own:
-            network, spikes, source = one_trial(run, shape, record, x)
-            names = {"network": shape.name, "variant": run.variant, "spikes": source}
-            tables.append(operations(network, spikes).rename_axis("machine").reset_index().assign(**names))
-    table = pd.concat(tables).set_index(["network", "variant", "machine"])
-    return table.assign(all=table[["decays", "arrivals", "sums"]].sum(axis=1))
+    both = lambda run: [run, run.replace(recurrent=True)]
+    for run, shape in zip([*both(pattern), *both(match), speech], SHAPES):
+        runs = [run.replace(variant=variant) for variant in VARIANTS]
+        kept = records.load([*(run.replace(detail=True) for run in runs), *runs])
+        found = [detailed or plain for detailed, plain in zip(kept, kept[len(runs) :])]
+        x = trials_of(run, shape, found)
+        for own, record in zip(runs, found):
+            network, spikes, source = simulated(own, shape, record, x)
+            names = {"network": shape.name, "variant": own.variant, "spikes": source}
+            counts = operations(network, spikes).round().astype(int)
+            tables.append(counts.assign(all=counts.sum(axis=1), **names).rename_axis("machine").reset_index())
+    return pd.concat(tables).set_index(["network", "variant", "machine"])
 
 
 def timings(folder: Path = ROOT / "data" / "benchmark") -> pd.DataFrame:
