@@ -149,7 +149,9 @@ def test_an_exercise_is_complete(name):
     points = lambda cells: sum(cell.metadata.nbgrader.points for cell in cells)
     assert points(hidden) > points(filter(is_grade, code)) / 2, "what is hidden decides"
     assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs), "no picture"
-    text = nbformat.writes(assign.student_version(source))
+    handed_out = assign.student_version(source)
+    text = nbformat.writes(handed_out)
+    assert all("raises-exception" in cell.metadata.tags for cell in filter(is_grade, handed_out.cells)), "Run All stops"
     for secret in "BEGIN", "SOLUTION", "HIDDEN", "image/png":
         assert secret not in text
 

@@ -16,6 +16,7 @@ from nbgrader.preprocessors import (
     ComputeChecksums,
     LockCells,
 )
+from nbgrader.utils import is_grade
 
 from ..paths import ROOT, write_whole
 
@@ -46,6 +47,8 @@ def student_version(source: NotebookNode) -> NotebookNode:
     notebook = nbformat.from_dict(source)  # a copy
     for step in STEPS:
         notebook, _ = step().preprocess(notebook, {})
+    for test in filter(is_grade, notebook.cells):  # for "Run All" to go on, to the picture
+        test.metadata["tags"] = ["raises-exception"]
     return notebook
 
 

@@ -89,7 +89,7 @@ def prepare(audio: np.ndarray, rate: float, window: str | None = None) -> np.nda
 
 
 def membrane_response(w: np.ndarray, c: float) -> np.ndarray:
-    """Velocity of the membrane at c cm from the base for a tone of angular frequency w, complex; SPEC: v(w, c).
+    """Velocity of the membrane at c cm from the base for a tone of angular frequency w, complex: v(w, c).
 
     With G(w, c) = 2 g(w, 0) / alpha + int_0^c g dc' and u = exp(-alpha c / 2), the friction and stiffness
     xi = C0 u^2 - i w R0 u - (a + m w^2) is a parabola in u, so that the integral has a closed form.

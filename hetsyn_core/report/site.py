@@ -192,7 +192,8 @@ def modules(package: str) -> list[str]:
 
 def api(package: str) -> str:
     """The page of a package: signatures and docstrings of its public functions."""
-    parts = [f"# hetsyn_core.{package}\n"]
+    # As a title the full name would be too long a word for a phone.
+    parts = [f"# {package}\n\nThe modules of `hetsyn_core.{package}`.\n"]
     for module in modules(package):
         parts.append(
             f"## {module.rpartition('.')[2]}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```\n"

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
-from ipywidgets import FloatSlider, Image, VBox
+from ipywidgets import FloatSlider, Image, Layout, VBox
 from matplotlib.figure import Figure
 
 
@@ -27,4 +27,4 @@ def slide(draw: Callable[..., Figure], **sliders: FloatSlider) -> VBox:
         slider.continuous_update = False  # one picture a move
         slider.observe(redraw, "value")
     redraw()
-    return VBox([*sliders.values(), picture])
+    return VBox([*sliders.values(), picture], layout=Layout(align_items="flex-start"))  # else it fills the page's width

@@ -98,7 +98,7 @@ class Classification(Run):
     def optimiser(self, network: Network) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """AdamW, weight decay on decays too; 5 % warm-up, a half cosine over 40 epochs, its last 5 % held at one value.
 
-        So do the authors: the rate of epoch 38, 0.7 % of the highest, stays to the end (SPEC 4 and their script).
+        So do the authors: the rate of epoch 38, 0.7 % of the highest, stays to the end (their script).
         """
         optimiser = torch.optim.AdamW(self.parameter_groups(network), weight_decay=self.weight_decay)
         total = self.cosine_epochs * self.epoch()
