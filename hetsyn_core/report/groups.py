@@ -99,10 +99,9 @@ def prices(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
 
 def _operations(run: Run, rate_hz: float) -> float:
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    x = next(iter(run.batches("test", rng)))[0][0]
-    share = rate_hz * run.dt_ms / 1000
-    hidden = [(torch.rand(len(x), n, generator=generator) < share).float() for n in run.hidden]
-    return cost.operations(run.network(), [x, *hidden]).loc[cost.CLOCKED].sum() / len(x)
+    x, _ = next(iter(run.replace(test_trials=cost.TRIALS).batches("test", rng)))
+    hidden = [cost.drawn(x, n, rate_hz * run.step_ms() / 1000, generator) for n in run.hidden]
+    return cost.operations(run.network(), [x, *hidden]).loc[cost.CLOCKED].sum() / x.shape[1]
 
 
 def controls(runs: pd.DataFrame) -> pd.DataFrame:
