@@ -6,7 +6,7 @@ import pytest
 
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.paths import ROOT
-from hetsyn_core.report import claims, verdicts
+from hetsyn_core.report import claims, cost, verdicts
 from hetsyn_core.report.tables import curves, frame
 from hetsyn_core.report.verdicts import FAILS, HOLDS, NOT, NOT_ASKED, PARTLY, REPRODUCED, TOO_FEW
 from hetsyn_core.runs import records
@@ -103,6 +103,15 @@ def test_interval_holds_the_median_and_repeats_itself():
     low, high = verdicts.interval(values)
     assert low < np.median(values) < high and verdicts.interval(values) == (low, high)
     assert verdicts.show(*verdicts.interval(values[:1])) == "one run, no interval"
+
+
+def test_table3_is_counted_and_a_network_that_is_larger_counts_against_it():
+    counts = cost.table3()
+    (found,) = claims.table3(counts)
+    assert found["verdict"] == REPRODUCED and found["measured"] == "32 of 32"
+    assert claims.table3(counts.assign(counted=counts["counted"] + 1))[0]["verdict"] == NOT
+    one_off = counts["counted"].where(counts["counted"] != 239_104, 239_105)
+    assert claims.table3(counts.assign(counted=one_off))[0]["verdict"] == PARTLY
 
 
 def test_table4_under_the_papers_own_numbers_is_reproduced_and_under_others_not():
