@@ -347,9 +347,11 @@ def test_feedback_shows_no_hidden_test_and_runs_nothing(graded):
     _, _, out = graded
     text = (out / "hard-coded.html").read_text()
     assert "range(9)" not in text and "HIDDEN" not in text and "not for every x" in text
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("<script>alert(1)</script>")])
+    hostile = "# Title\n\n<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(hostile)])
     shown = page("<b>", [grade.Result("x", [], "<script>", notebook)])
-    assert "<script" not in shown and "<b>" not in shown
+    assert "<script" not in shown and "<b>" not in shown and "<img" not in shown and 'href="javascript' not in shown
+    assert "Title</h1>" in shown  # text is shown as text
 
 
 def test_a_cell_that_never_ran_earns_nothing():

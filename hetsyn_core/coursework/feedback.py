@@ -2,6 +2,7 @@
 
 from html import escape
 
+import bleach
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
@@ -15,10 +16,14 @@ HEAD = """<!doctype html>
 <title>{student}</title><style>
 body {{ font: 16px/1.5 sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #111 }}
 table {{ border-collapse: collapse; width: 100% }}
-td, th {{ padding: .2rem .6rem; text-align: left; vertical-align: top }}
+td, th {{ padding: .2rem .6rem .2rem 0; text-align: left; vertical-align: top }}
+td:last-child {{ overflow-wrap: anywhere }} td + td {{ min-width: 3rem }}
 tr {{ border-bottom: 1px solid #ccc }} pre {{ overflow-x: auto; background: #f6f6f6; padding: .5rem }}
+tr.exercise th {{ padding-top: 1rem }} details :is(h1, h2) {{ font-size: 1.2rem }}
 img {{ max-width: 100% }} summary {{ cursor: pointer; font-weight: bold; margin-top: 1rem }}
 </style></head><body><main>"""
+# What the text of an exercise is made of, beyond what bleach allows by itself: nothing that runs or fetches.
+TAGS = {*bleach.ALLOWED_TAGS, *"br code div h1 h2 h3 h4 hr p pre span table tbody td th thead tr".split()}
 
 
 def page(student: str, results: list) -> str:
@@ -28,10 +33,11 @@ def page(student: str, results: list) -> str:
     """
     total, most = (sum(getattr(r, what) for r in results) for what in ("points", "out_of"))
     parts = [HEAD.format(student=escape(student)), f"<h1>{escape(student)}: {total:g} of {most:g} points</h1>"]
-    parts.append("<table><tr><th>exercise</th><th>test</th><th>points</th><th>why</th></tr>")
+    parts.append("<table><tr><th>test</th><th>points</th><th>why</th></tr>")
     for result in results:
+        parts.append(f'<tr class="exercise"><th colspan="3">{escape(result.exercise)}</th></tr>')
         for name, points, out_of, why in result.tests:
-            cells = result.exercise, name, f"{points:g} of {out_of:g}", why or ("" if points else "failed")
+            cells = name, f"{points:g} of {out_of:g}", why or ("" if points else "failed")
             parts.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>")
     parts.append("</table>")
     for result in results:
@@ -52,6 +58,14 @@ def _html(notebook: NotebookNode) -> str:
             if output.output_type == "error":  # a traceback would print the hidden test
                 output.traceback = [f"{output.ename}: {output.evalue}"]
     try:
-        return HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(shown)[0]
+        exporter = HTMLExporter(template_name="basic", sanitize_html=True, exclude_anchor_links=True)
+        exporter.register_filter("clean_html", _clean)
+        return exporter.from_notebook_node(shown)[0]
     except Exception:  # outputs can hold anything
         return "<p>The outputs of this notebook cannot be shown.</p>"
+
+
+def _clean(element: object) -> str:
+    # nbconvert's own would show the tags of paragraphs and headings.
+    attributes = bleach.ALLOWED_ATTRIBUTES | {"*": ["class", "id"]}
+    return bleach.clean(str(element), tags=TAGS, attributes=attributes)
