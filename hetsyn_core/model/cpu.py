@@ -48,12 +48,15 @@ def _numpy(x: Tensor):
     return x.detach().contiguous().numpy()
 
 
+@cache  # once in a process, however many kernels it needs
+def _say_that_it_compiles() -> None:
+    print("compiling kernels (once on this machine, some seconds each)", file=sys.stderr)
+
+
 def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
     """kernel(first, last, *args) over all jobs, on torch's number of threads, which change no result."""
     if not kernel.signatures:  # its first call in this process
-        slow = threading.Timer(
-            2, print, ["compiling a kernel (once on this machine, some seconds)"], {"file": sys.stderr}
-        )
+        slow = threading.Timer(2, _say_that_it_compiles)
         slow.daemon = True
         slow.start()  # says nothing where Numba finds the kernel on disk
         try:
