@@ -75,7 +75,7 @@ SETTINGS = {
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
-    "groups_speech": each(Speech, FEWER[:2], dict(epochs=10)),
+    "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s_draw=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
     "controls_match": each(MatchToSample, CONTROLS, *networks(20))
     + as_large(MatchToSample, False, HetNeuLIF=39, HomNeuALIF=40)
     + as_large(MatchToSample, True, HetNeuLIF=32, HomNeuALIF=32),

@@ -6,11 +6,11 @@ import pytest
 
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.report import claims, groups
-from hetsyn_core.report.groups import POST, PRE, RANDOM
+from hetsyn_core.report.groups import BIOLOGY, POST, PRE, RANDOM
 from hetsyn_core.report.tables import frame
 from hetsyn_core.report.verdicts import FAILS, HOLDS
 from hetsyn_core.runs import records
-from hetsyn_core.runs.experiments import EXPERIMENTS, MEASURED, grid
+from hetsyn_core.runs.experiments import EXPERIMENTS, MEASURED, MEASURED_BINS, grid
 from hetsyn_core.tasks import MatchToSample, Speech
 
 
@@ -82,14 +82,15 @@ def test_with_as_many_operations_either_may_win(winner, verdict):
 
 def test_speech_is_named_by_its_time_constants_up_to_the_last_epoch_that_all_have():
     kinds = [Speech(variant="HetNeuLIF"), Speech(variant="HomNeuALIF"), Speech(), Speech(groups=16, epochs=2)]
+    kinds += [Speech(tau_s_draw=MEASURED_BINS)]
     curve = np.array([0.5, 0.75, 0.875])
     found = [
         record | {"curves": {"test_accuracy": curve[: 2 if record["config"]["groups"] else 3]}}
         for record in made_up(kinds)
     ]
     table = groups.speech(found)
-    assert list(table["time constants"]) == 2 * ["one a neuron"] + 2 * ["one a synapse"] + 2 * ["16"]
-    assert list(table["percent"]) == 3 * [50, 75] and list(table["epoch"]) == 3 * [1, 2]
+    assert list(table["time constants"]) == 2 * ["one a neuron"] + 2 * ["one a synapse"] + 2 * ["16"] + 2 * [BIOLOGY]
+    assert list(table["percent"]) == 4 * [50, 75] and list(table["epoch"]) == 4 * [1, 2]
 
 
 def test_controls_are_told_apart():

@@ -7,12 +7,12 @@ import torch
 from matplotlib.axes import Axes
 
 from ..runs import records
-from ..runs.experiments import MEASURED, parameters
+from ..runs.experiments import MEASURED, MEASURED_BINS, parameters
 from ..tasks.run import Run
 from . import cost
-from .tables import curves
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
+BIOLOGY = "one a synapse, biology's start"
 LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
 
 
@@ -63,19 +63,27 @@ def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
 
 
 def speech(found: list[dict]) -> pd.DataFrame:
-    """Runs of SHD, a row an epoch, of those that all runs have.
+    """Runs of SHD, a row an epoch, of those epochs that all kinds of runs have.
 
     Returns:
-        "time constants" of a layer, in words; "epoch"; test accuracy in "percent"; the settings of the run.
+        "time constants" of a layer, in words; "seed"; "epoch"; test accuracy in "percent".
     """
     words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
-    tested = curves([r for r in found if r["config"]["variant"] in words], "test_accuracy", window=1, every=1)
-    shared = tested["groups"].map("{:g}".format, na_action="ignore")
-    table = tested.assign(
-        epoch=tested["iteration"],
-        percent=100 * tested["value"],
-        **{"time constants": shared.fillna(tested["variant"].map(words))},
+
+    def who(config: dict) -> str:
+        if tuple(config["tau_s_draw"]) == MEASURED_BINS:
+            return BIOLOGY
+        return str(config["groups"] or words[config["variant"]])
+
+    known = [record for record in found if record["config"]["variant"] in words]
+    table = pd.concat(
+        pd.DataFrame({"percent": 100 * record["curves"]["test_accuracy"]})
+        .rename_axis("epoch")
+        .reset_index()
+        .assign(**{"time constants": who(record["config"]), "seed": record["config"]["seed"]})
+        for record in known
     )
+    table["epoch"] += 1
     return table[table["epoch"] <= table.groupby("time constants")["epoch"].max().min()]
 
 
