@@ -12,6 +12,7 @@ from ..tasks.run import Run
 from . import cost
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
+STARTS = {"paper": "from the paper's start", "biology": "from biology's start"}
 BIOLOGY = "one a synapse, biology's start"
 LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
 
