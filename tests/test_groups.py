@@ -8,7 +8,7 @@ from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.report import claims, groups
 from hetsyn_core.report.groups import BIOLOGY, POST, PRE, RANDOM
 from hetsyn_core.report.tables import frame
-from hetsyn_core.report.verdicts import FAILS, HOLDS
+from hetsyn_core.report.verdicts import FAILS, HOLDS, TOO_FEW
 from hetsyn_core.runs import records
 from hetsyn_core.runs.experiments import EXPERIMENTS, MEASURED, MEASURED_BINS, grid
 from hetsyn_core.tasks import MatchToSample, Speech
@@ -63,9 +63,9 @@ def test_operations_of_a_step_are_those_counted_by_hand():
     assert groups._operations(run, 50.0) > decays + sums + arrivals
 
 
-def test_prices_stand_beside_each_run():
+def test_costs_stand_beside_each_run():
     found = made_up(grid(MatchToSample, "paper", {}, runs=2, variant=list(VARIANTS), hidden=[5, 20]))
-    table = groups.prices(found, frame(found)).set_index(["variant", "hidden"])
+    table = groups.with_costs(found, frame(found)).set_index(["variant", "hidden"])
     assert set(table.loc[("HetSynLIF", 20), "parameters"]) == {2 * (600 + 40)}
     assert table.loc[("HetSynLIF", 20), "operations"].max() > 10 * table.loc[("HetNeuLIF", 20), "operations"].max()
 
@@ -75,9 +75,19 @@ def test_with_as_many_operations_either_may_win(winner, verdict):
     rng = np.random.default_rng(0)
     runs = grid(MatchToSample, "paper", {}, variant=list(VARIANTS), hidden=[5, 20, 50, 100])
     found = made_up(runs, lambda run: 0.6 + 0.2 * (run.variant == winner) + 0.01 * rng.random())
-    row = claims._as_busy(found, frame(found))[-1]
+    row = claims.as_busy(groups.with_costs(found, frame(found)))[-1]
     assert row["verdict"] == verdict
     assert "HetSynLIF with 5 neurons is better than HetNeuLIF with 100" in row["claim"]
+
+
+def test_without_a_rival_nothing_is_claimed_of_operations():
+    busy = lambda runs: claims.as_busy(groups.with_costs(made_up(runs), frame(made_up(runs))))
+    own = grid(MatchToSample, "paper", {}, hidden=[5, 20])
+    assert busy(own) == busy([run.replace(variant="HetNeuLIF") for run in own]) == []
+    (row,) = busy(own + [run.replace(variant="HetNeuLIF") for run in own])
+    assert row["verdict"] == TOO_FEW  # one rival of two
+    layered = [run.replace(hidden=(n, n)) for run in own for n in run.hidden]
+    assert groups.with_costs(made_up(layered), frame(made_up(layered)))["operations"].nunique() == 2
 
 
 def test_speech_is_named_by_its_time_constants_up_to_the_last_epoch_that_all_have():

@@ -131,15 +131,24 @@ def simulated(run: Run, shape: Shape, record: dict | None, x: Tensor) -> tuple[N
         network = trained(record)
         return network, passed_on(network, x), TRAINED
     share = shape.density if record is None else record["metrics"]["rate_hz"] * run.step_ms() / 1000
+    return run.network(shape.sizes), at_random(run, x, share), DENSITY if record is None else RATE
+
+
+def at_random(run: Run, x: Tensor, share: float) -> list[Tensor]:
+    """The input, and for each hidden layer of a run's network spikes drawn at random; a share of them is 1."""
     generator = torch.Generator().manual_seed(run.seed)
-    hidden = [drawn(x, n, share, generator) for n in shape.sizes[1:-1]]
-    return run.network(shape.sizes), [x, *hidden], DENSITY if record is None else RATE
+    return [x, *(drawn(x, n, share, generator) for n in run.hidden)]
+
+
+def test_trials(run: Run, seed: int | list[int]) -> Tensor:
+    """The first `TRIALS` test trials of a task, drawn from a seed, (trials, steps, input)."""
+    return next(iter(run.replace(test_trials=TRIALS).batches("test", np.random.default_rng(seed))))[0]
 
 
 def trials_of(run: Run, shape: Shape, found: list[dict | None]) -> Tensor:
     """Test trials (trials, steps, input): the task's own; of speech the recording in a record, else random spikes."""
     if not isinstance(run, Speech):
-        return next(iter(run.replace(test_trials=TRIALS).batches("test", np.random.default_rng([TEST_SEED, TEST]))))[0]
+        return test_trials(run, [TEST_SEED, TEST])
     for record in found:
         if record is not None and "example" in record:
             return torch.from_numpy(record["example"]["input"]).float()[None]

@@ -1,9 +1,7 @@
 """How many time constants: runs by the number of those that learn and by who shares them."""
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
-import torch
 from matplotlib.axes import Axes
 
 from ..runs import records
@@ -25,14 +23,14 @@ def counted(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
         them; "start", "paper" or "biology"; for match-to-sample "percent" correct, and "to_95", the iterations to
         95 %, or all where that was never reached.
     """
-    numbers = {}
+    numbers, counts = {}, []
     for record in found:
         run = records.restore(record["config"]).replace(seed=0, detail=False)
         if run not in numbers:
             numbers[run] = run.network().layers[0].decay_parameter.numel()
-        record["P"] = numbers[run]
+        counts.append(numbers[run])
     table = runs.assign(
-        P=[record["P"] for record in found],
+        P=counts,
         line=[lines(run) for run in runs.to_dict("records")],
         start=["biology" if draw == MEASURED else "paper" for draw in runs["tau_s_draw"]],
     )
@@ -76,7 +74,7 @@ def speech(found: list[dict]) -> pd.DataFrame:
             return BIOLOGY
         return str(config["groups"] or words[config["variant"]])
 
-    known = [record for record in found if record["config"]["variant"] in words]
+    known = [record for record in found if record["config"]["variant"] in words and "curves" in record]
     table = pd.concat(
         pd.DataFrame({"percent": 100 * record["curves"]["test_accuracy"]})
         .rename_axis("epoch")
@@ -88,7 +86,7 @@ def speech(found: list[dict]) -> pd.DataFrame:
     return table[table["epoch"] <= table.groupby("time constants")["epoch"].max().min()]
 
 
-def prices(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
+def with_costs(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with what their networks cost.
 
     Returns:
@@ -98,19 +96,17 @@ def prices(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
     columns = ["variant", "recurrent", "hidden"]
     rates = runs.groupby(columns)["rate_hz"].mean()
     rows = {}
-    for record in found:
-        own = records.restore(record["config"])
-        name = own.variant, own.recurrent, own.hidden[0]
+    for record, name in zip(found, runs[columns].itertuples(index=False, name=None)):
         if name not in rows:
-            rows[name] = {"parameters": parameters(own), "operations": _operations(own, rates[name])}
+            run = records.restore(record["config"])
+            rows[name] = {"parameters": parameters(run), "operations": _operations(run, rates[name])}
     return runs.join(pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns), on=columns)
 
 
 def _operations(run: Run, rate_hz: float) -> float:
-    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    x, _ = next(iter(run.replace(test_trials=cost.TRIALS).batches("test", rng)))
-    hidden = [cost.drawn(x, n, rate_hz * run.step_ms() / 1000, generator) for n in run.hidden]
-    return cost.operations(run.network(), [x, *hidden]).loc[cost.CLOCKED].sum() / x.shape[1]
+    x = cost.test_trials(run, 0)
+    spikes = cost.at_random(run, x, rate_hz * run.step_ms() / 1000)
+    return cost.operations(run.network(), spikes).loc[cost.CLOCKED].sum() / x.shape[1]
 
 
 def controls(runs: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ FSDD_RUNS = {"HomNeuLIF": 1, "HomNeuALIF": 1, "HetNeuLIF": 0, "HetSynLIF": 1}
 SMNIST_RUNS = 0
 GROUPS_SPEECH_RUNS = 3
 MEASURED = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the decays in `allen.PUBLISHED`
-MEASURED_BINS = ("lognormal", 4.75, 1.7)  # the same where a step is 4 ms of sound and counts as 1 ms
+MEASURED_BINS = (MEASURED[0], MEASURED[1] / 4, MEASURED[2])  # the same where a step is 4 ms of sound and counts as 1 ms
 OTHERS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
 # P time constants a layer, each for a random group of synapses, or for some neurons' (256: for one neuron's).
 ONE_FOR_ALL = {"groups": 1, "grouped_by": "post"}
