@@ -160,8 +160,8 @@ def test_student_versions_and_the_zip_are_the_same_each_time(tmp_path):
     first = assign.assign(SOURCES, tmp_path / "a").read_bytes()
     assert first == assign.assign(SOURCES, tmp_path / "b").read_bytes()
     with zipfile.ZipFile(tmp_path / "a" / "exercises.zip") as zipped:
-        assert zipped.namelist() == [f"exercises/{name}.ipynb" for name in SOURCES]
-        assert zipped.read(f"exercises/{FIRST}.ipynb") == (tmp_path / "a" / f"{FIRST}.ipynb").read_bytes()
+        assert zipped.namelist() == [f"my_exercises/{name}.ipynb" for name in SOURCES]
+        assert zipped.read(f"my_exercises/{FIRST}.ipynb") == (tmp_path / "a" / f"{FIRST}.ipynb").read_bytes()
     with pytest.raises(ValueError, match="no exercises"):
         assign.read(tmp_path / "nothing")
 

@@ -22,6 +22,7 @@ from ..paths import ROOT, write_whole
 
 SOURCES = ROOT / "notebooks" / "exercises"
 HANDED_OUT = ROOT / "build" / "coursework"
+IN_ZIP = "my_exercises"  # unpacked into notebooks/, a folder "exercises" would replace the sources
 # As in `nbgrader generate_assignment`, less what needs its database.
 STEPS = LockCells, ClearSolutions, ClearOutput, CheckCellMetadata, ClearHiddenTests, ComputeChecksums
 
@@ -59,7 +60,7 @@ def assign(sources: dict[str, NotebookNode], folder: Path) -> Path:
         for name, source in sources.items():
             content = nbformat.writes(student_version(source))
             write_whole(folder / f"{name}.ipynb", content.encode())
-            zipped.writestr(zipfile.ZipInfo(f"exercises/{name}.ipynb"), content)  # no clock: the same bytes each time
+            zipped.writestr(zipfile.ZipInfo(f"{IN_ZIP}/{name}.ipynb"), content)  # no clock: the same bytes each time
     write_whole(folder / "exercises.zip", archive.getvalue())
     return folder / "exercises.zip"
 
