@@ -5,6 +5,7 @@ import math
 import h5py
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from hetsyn_core.datasets import shd
@@ -95,7 +96,7 @@ def test_digits_are_scored_by_the_spikes_of_the_readout():
 
 
 def test_held_out_speakers_are_never_trained_on():
-    run = generated(held_out=(3, 7), batch=50)
+    run = generated(held_out=(3, 7), batch=50, test_trials=0)
     who, labels = run.speakers("train"), run.labels("train")
     aside = np.isin(who, (3, 7))
     assert 0 < aside.sum() < len(who)
@@ -185,7 +186,7 @@ def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch):
 
 
 def test_pixels_come_row_by_row():
-    run = small_digits()
+    run = small_digits(test_trials=0)
     images, labels, _ = digits("test")
     x, wanted = next(iter(run.batches("test", np.random.default_rng(0))))
     assert x.shape == (64, 64, 1) and x.dtype == torch.float32 and 0 <= x.min() and x.max() == 1
@@ -219,7 +220,7 @@ def test_official_files_are_preferred_and_known_by_their_checksum(tmp_path, monk
     write(tmp_path, None)
     assert not shd.official()
     assert {run.data for run in experiments.fig4("paper", {})} == {speech.REGENERATED}
-    monkeypatch.setattr(shd, "OFFICIAL", {shd._md5(tmp_path / f"shd_{split}.h5") for split in ("train", "test")})
+    monkeypatch.setattr(shd, "OFFICIAL", {split: shd._md5(tmp_path / f"shd_{split}.h5") for split in ("train", "test")})
     assert shd.official()
     assert {run.data for run in experiments.fig4("paper", {})} == {speech.SHD}
 
@@ -242,6 +243,7 @@ def test_settings_out_of_range_are_one_clear_line(settings, message):
 def test_threshold_crossings_have_their_own_bins(monkeypatch):
     raster = bin_events(manifolds("test", n=2, channels=500), 5.0, 200)
     monkeypatch.setitem(speech.RASTERS, FSDD, lambda split: raster)
+    monkeypatch.setitem(speech.COMPLETE, FSDD, (raster.source,))
     speech._raster.cache_clear()
     assert Fsdd().sizes() == (500, 64, 32, 20)
     with pytest.raises(ValueError, match="^Free Spoken Digit Dataset has 200 steps of 5 ms, not 250 of 4 ms$"):
@@ -254,3 +256,28 @@ def test_digits_know_their_data():
         SequentialDigits(data="mnist")
     with pytest.raises(ValueError, match="^held_out must be empty: nobody speaks here"):
         small_digits(held_out=(1,))
+
+
+def test_a_sample_of_the_test_set_is_drawn_and_an_epoch_is_at_most_one_pass():
+    one = small_digits(iterations=10**6, batch=256, test_trials=8)
+    rng = lambda: np.random.default_rng(1)
+    labels = torch.cat([wanted for _, wanted in one.batches("test", rng())])
+    assert len(labels) == 8 and not torch.equal(labels, torch.from_numpy(one.labels("test")[:8]))
+    assert one.epoch() == 6  # 1,437 digits
+    everything = torch.cat([wanted for _, wanted in one.replace(test_trials=0).batches("test", rng())])
+    assert torch.equal(everything, torch.from_numpy(one.labels("test")))
+
+
+def test_speakers_to_hold_out_must_be_there():
+    with pytest.raises(ValueError, match=r"held_out must be some of the speakers \[0, 1, 2, 3, 6, .*: \(99,\)"):
+        train(generated(held_out=(99,)))
+
+
+def test_half_a_data_set_is_not_taken_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HETSYN_DATA", str(tmp_path))
+    (tmp_path / "fsdd").mkdir()
+    for index in (0, 5):  # a recording to test and one to train, as an interrupted unpacking may leave
+        sound = np.sin(np.arange(4000) / 5)
+        soundfile.write(tmp_path / "fsdd" / f"3_ada_{index}.wav", sound, 8000)
+    with pytest.raises(ValueError, match="holds 2 recordings unlike .*, which is not all of Free Spoken Digit Dataset"):
+        Fsdd().sizes()

@@ -219,8 +219,10 @@ def test_what_was_written_is_read(folder):
 def test_a_file_says_where_it_comes_from(folder, monkeypatch):
     path = write_shd(folder / "shd_test.h5", events())
     assert shd("test").source == "unknown file in SHD's layout"
-    monkeypatch.setattr(shd_module, "OFFICIAL", {hashlib.md5(path.read_bytes()).hexdigest()})
+    monkeypatch.setattr(shd_module, "OFFICIAL", {"test": hashlib.md5(path.read_bytes()).hexdigest()})
     assert shd("test").source == "SHD"
+    (folder / "shd_train.h5").write_bytes(path.read_bytes())
+    assert shd("train").source == "unknown file in SHD's layout"  # who trains on the test set is told
     # An attribute is believed before the checksum.
     write_shd(path, events(), "SHD regenerated from the Heidelberg Digits audio (CC BY 4.0); not the official file")
     assert shd("test").source == "SHD regenerated from HD"

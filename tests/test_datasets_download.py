@@ -227,7 +227,7 @@ def official(server, tmp_path, monkeypatch):
         urls.append(server.url.replace("file", f"shd_test.h5.{kind}"))
         checksums[urls[-1]] = f"md5:{hashlib.md5(packed).hexdigest()}"
     monkeypatch.setattr(shd, "DOWNLOADS", {"test": checksums})
-    monkeypatch.setattr(shd, "OFFICIAL", {hashlib.md5(data).hexdigest()})
+    monkeypatch.setattr(shd, "OFFICIAL", {"test": hashlib.md5(data).hexdigest()})
     for name in ("h5", "zip", "gz"):
         (tmp_path / name).unlink()
     return server

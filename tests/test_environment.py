@@ -34,7 +34,7 @@ CONDA = yaml.safe_load(read("environment.yml"))
 CITATION = yaml.safe_load(read("CITATION.cff"))
 
 # They download, show and run: no number and no picture depends on them.
-AROUND = {"pooch", "requests", "filelock", "tqdm", "pyyaml", "jupyterlab", "ipywidgets", "papermill", "nbformat"}
+AROUND = {"pooch", "requests", "filelock", "tqdm", "jupyterlab", "ipywidgets", "papermill", "nbformat"}
 
 
 def test_all_that_reaches_a_number_has_an_exact_version_within_its_range():

@@ -174,3 +174,9 @@ def test_an_unknown_experiment_is_one_clear_line(capsys):
         main(["fig2", "fig9"])
     (*_, line) = capsys.readouterr().err.splitlines()
     assert "no experiment fig9" in line and all(name in line for name in EXPERIMENTS)
+
+
+def test_an_experiment_that_asks_for_no_run_yet_is_passed_over(capsys, monkeypatch):
+    monkeypatch.setitem(experiments.EXPERIMENTS, "fig4_held_out", lambda profile, changes: [])
+    main(["fig4_held_out"])
+    assert "fig4_held_out: no run is asked for yet" in capsys.readouterr().err

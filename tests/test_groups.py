@@ -41,7 +41,7 @@ def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(s
     table = groups.counted(found, frame(found))
     assert list(table["P"]) == [p] * len(lines) and list(table["line"]) == lines
     assert set(table["start"]) == {"biology"} and set(table["percent"]) == {90}
-    assert set(table["to_95"]) == {1000}  # never reached
+    assert set(table["to_95"]) == {1001}  # never reached
 
 
 def test_a_line_for_each_way_to_share_on_a_logarithmic_axis():

@@ -169,11 +169,14 @@ def test_a_folder_without_recordings_gets_one_line(tmp_path, capsys):
     assert "no recording named like" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_finished_files_are_not_overwritten(folder, made, capsys):
+def test_finished_files_are_not_overwritten(folder, made, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in made.iterdir()}
     assert hd.main([str(folder), str(made)]) == 1
-    assert "holds both files already" in capsys.readouterr().err
+    assert "holds such files already" in capsys.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in made.iterdir()}
+    alone = tmp_path / "shd_train.h5"  # such as an official one
+    alone.write_bytes(b"as it is")
+    assert hd.main([str(folder), str(tmp_path)]) == 1 and alone.read_bytes() == b"as it is"
 
 
 @pytest.mark.parametrize("sound", [np.zeros(3000), np.ones(10), None])

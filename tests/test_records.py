@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from hetsyn_core.runs import records
@@ -128,3 +129,27 @@ def test_records_made_elsewhere_are_taken_in_and_damaged_ones_refused_by_name(re
     with pytest.raises(SystemExit):
         records.main(["import", str(tmp_path / "nowhere")])
     assert "no .run files" in capsys.readouterr().err
+
+
+def test_what_is_not_damaged_stays_where_it_is(record, monkeypatch):
+    path = records.consolidate("some", [small(detail=True)], [record])
+    own = path.with_name("own.parquet")
+    pd.DataFrame({"mine": [1]}).to_parquet(own)
+    assert records.load([small(detail=True)]) != [None] and own.exists()
+
+    def too_many(path):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(type(path), "read_bytes", too_many)
+    with pytest.raises(OSError, match="Too many"):
+        records.load([small(detail=True)])
+    assert path.exists()
+
+
+def test_a_task_of_ones_own_is_not_the_packages_whatever_its_module_is_called(monkeypatch):
+    class Own(MatchToSample):
+        pass
+
+    monkeypatch.setattr(Own, "__module__", "abc_own")
+    with pytest.raises(records.Unnamed, match="the code of .*Own cannot be read"):
+        records.task_name(Own())

@@ -1,5 +1,6 @@
 """Training: it learns, it repeats itself bit for bit, it holds what it promises, and it fails with a reason."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.runs import records
 from hetsyn_core.runs.train import TrainingFailed, named_decays, train
-from hetsyn_core.tasks import MatchToSample, PatternGeneration, run
+from hetsyn_core.tasks import MatchToSample, PatternGeneration, SequentialDigits, run
+from hetsyn_core.tasks.digits import SMALL
 from hetsyn_core.tasks.match import iterations_to
 from hetsyn_core.tasks.run import TEST, TEST_SEED, Run, evaluate
 
@@ -292,11 +294,34 @@ def test_interrupted_training_goes_on_bit_for_bit(after, variant, tmp_path, monk
     assert whole["curves"]["test_accuracy"].shape == (3,)
 
 
-@pytest.mark.parametrize("content", [b"", b"half", None])
+@pytest.mark.parametrize("content", [b"", b"half", {"lr": 1.0}, {}])
 def test_a_damaged_or_foreign_checkpoint_is_no_start(content, tmp_path, capsys):
     one, checkpoint = Parity(iterations=2, epochs=2, hidden=4, test_trials=32), tmp_path / "one.checkpoint"
-    checkpoint.write_bytes(
-        records.pack({"config": records.settings(one.replace(lr=1.0))}) if content is None else content
-    )
+    if isinstance(content, dict):  # of another run, or begun on another machine
+        content = records.pack({"config": records.settings(one.replace(**content)), "made_by": {"machine": "a GPU"}})
+    checkpoint.write_bytes(content)
     assert_same(train(one, checkpoint=checkpoint)["curves"], train(one)["curves"])
     assert "training starts anew" in "".join(capsys.readouterr())
+
+
+def test_networks_with_dropout_in_threads_learn_as_they_do_alone():
+    runs = [Parity(iterations=6, hidden=6, dropout=0.3, test_trials=32, seed=seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(train, runs))
+    for one, record in zip(runs, together):
+        assert_same(record["curves"], train(one)["curves"])
+
+
+def test_an_example_keeps_an_input_that_is_not_spikes():
+    record = train(SequentialDigits(data=SMALL, hidden=(4, 4), iterations=1, epochs=1, detail=True))
+    assert record["example"]["input"].dtype == np.float32 and 0 < record["example"]["input"].max() <= 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"test_trials": 0}, {"tau_s_draw": ("uniform", 20, 5)}, {"tau_s_draw": ("normal", -1, 5)}]
+    + [{"reset_above_ms": 700.0} | more for more in ({"groups": 4}, {"variant": "HetNeuLIF"})],
+)
+def test_settings_that_would_fail_after_the_training_are_refused_before(changes):
+    with pytest.raises(ValueError, match=f"^{list(changes)[0]} must be"):
+        MatchToSample(**changes)

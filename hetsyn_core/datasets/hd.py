@@ -176,8 +176,8 @@ def make(
     found = recordings(folder)
     parts = out / ".parts"
     targets = {split: out / f"shd_{split}.h5" for split in ("train", "test")}
-    if not parts.is_dir() and all(target.exists() for target in targets.values()):
-        raise FileExistsError(f"{out} holds both files already: remove them, or name another folder")
+    if not parts.is_dir() and any(target.exists() for target in targets.values()):
+        raise FileExistsError(f"{out} holds such files already: remove them, or name another folder")
     parts.mkdir(parents=True, exist_ok=True)
     pool = workers.pool(processes or os.cpu_count())
     try:

@@ -6,6 +6,7 @@ import numpy as np
 
 from .events import Events
 
+SOURCE = "smooth random manifolds (generated)"
 DURATION_MS = 1000
 HARMONICS = np.arange(1, 11)
 SMOOTHNESS = 2.0  # amplitudes fall as harmonic^-SMOOTHNESS
@@ -55,5 +56,5 @@ def manifolds(
         speakers=rng.choice(SPEAKERS[split], n),
         channels=channels,
         classes=classes,
-        source="smooth random manifolds (generated)",
+        source=SOURCE,
     )

@@ -24,7 +24,7 @@ DOWNLOADS = {
         "https://compneuro.net/datasets/shd_test.h5.gz": "md5:3062a80ec0c5719404d5b02e166543b1",
     },
 }
-OFFICIAL = {"8e9877c85f29a28dd353ea6a54402667", "207ad1295a0ab611e22d1734989c254e"}
+OFFICIAL = {"train": "8e9877c85f29a28dd353ea6a54402667", "test": "207ad1295a0ab611e22d1734989c254e"}
 
 
 def shd(split: Literal["train", "test"]) -> Events:
@@ -62,8 +62,8 @@ def _archive(path: Path, downloads: dict[str, str]) -> Path:
 
 def official() -> bool:
     """Whether the data folder holds SHD's own files, packed or not, told by their checksums."""
-    known = OFFICIAL.union(checksum.removeprefix("md5:") for own in DOWNLOADS.values() for checksum in own.values())
-    for split in DOWNLOADS:
+    for split, downloads in DOWNLOADS.items():
+        known = {OFFICIAL[split], *(checksum.removeprefix("md5:") for checksum in downloads.values())}
         paths = [datasets_folder() / f"shd_{split}.h5{packed}" for packed in ("", ".zip", ".gz")]
         used = next((path for path in paths if path.exists()), None)  # as `shd` looks for them
         if used is None or _md5(used) not in known:
@@ -119,7 +119,8 @@ def _source(path: Path, attribute: str | None) -> str:
     if attribute is not None:
         regenerated = str(attribute).startswith("SHD regenerated from the Heidelberg Digits")
         return "SHD regenerated from HD" if regenerated else str(attribute)
-    return "SHD" if _md5(path) in OFFICIAL else "unknown file in SHD's layout"
+    official = OFFICIAL.get(path.stem.removeprefix("shd_"))  # one split is not taken for the other
+    return "SHD" if _md5(path) == official else "unknown file in SHD's layout"
 
 
 def _md5(path: Path) -> str:

@@ -130,8 +130,9 @@ def simulated(run: Run, shape: Shape, record: dict | None, x: Tensor) -> tuple[N
     if record is not None and "state" in record:
         network = trained(record)
         return network, passed_on(network, x), TRAINED
-    share = shape.density if record is None else record["metrics"]["rate_hz"] * run.step_ms() / 1000
-    return run.network(shape.sizes), at_random(run, x, share), DENSITY if record is None else RATE
+    if record is None or "failed" in record:
+        return run.network(shape.sizes), at_random(run, x, shape.density), DENSITY
+    return run.network(shape.sizes), at_random(run, x, record["metrics"]["rate_hz"] * run.step_ms() / 1000), RATE
 
 
 def at_random(run: Run, x: Tensor, share: float) -> list[Tensor]:

@@ -8,6 +8,7 @@ from ..runs import records
 from ..runs.experiments import MEASURED, MEASURED_BINS, parameters
 from ..tasks.run import Run
 from . import cost
+from .tables import to_95
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
 STARTS = {"paper": "from the paper's start", "biology": "from biology's start"}
@@ -20,8 +21,8 @@ def counted(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``runs`` with "P", the time constants of the first layer that learn, counted in a network; "line", who shares
-        them; "start", "paper" or "biology"; for match-to-sample "percent" correct, and "to_95", the iterations to
-        95 %, or all where that was never reached.
+        them; "start", "paper" or "biology"; for match-to-sample "percent" correct, and "to_95", see
+        `tables.to_95`.
     """
     numbers, counts = {}, []
     for record in found:
@@ -36,7 +37,7 @@ def counted(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
     )
     if "iterations_to_95" in table:
         table["percent"] = 100 * table["accuracy"]
-        table["to_95"] = table["iterations_to_95"].fillna(table["iterations"])
+        table["to_95"] = to_95(table)
     return table.explode("line", ignore_index=True)
 
 

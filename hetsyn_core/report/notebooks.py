@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import papermill
@@ -46,11 +47,14 @@ class Live(NBClientEngine):
 papermill_engines.register("live", Live)
 
 
-def execute(notebook, output, **parameters):
+def execute(notebook: Path, output: Path, **parameters) -> None:
     """Run one notebook, in its own folder as JupyterLab does, and write it with its outputs to `output`.
 
     Of the parameters only those pass that the notebook's `parameters` cell names.
     A notebook that fails is left as `output` with `.failed` in its name, to be opened at the error.
+
+    Raises:
+        papermill.PapermillExecutionError: a cell failed.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -76,19 +80,21 @@ def execute(notebook, output, **parameters):
     failed.unlink(missing_ok=True)
 
 
-def snapshot(folder):
+def snapshot(folder: Path) -> dict[Path, int]:
     """Files of figures in a folder and when each was last written."""
     return {path: path.stat().st_mtime_ns for path in folder.glob("*") if path.suffix in (".png", ".svg")}
 
 
-def reason(error):
+def reason(error: Exception) -> str:
     """One line for a person: which cell failed and why."""
     if isinstance(error, papermill.PapermillExecutionError):
         return f"In [{error.exec_count}]: {error.ename}: {(error.evalue.splitlines() or [''])[0]}"
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
-def make(notebooks, build, figures, **parameters):
+def make(
+    notebooks: Sequence[Path], build: Path, figures: Path, **parameters
+) -> list[tuple[str, float, list[str], str | None]]:
     """Execute the notebooks one after the other; one row each: (name, seconds, figures, error or None)."""
     rows = []
     for notebook in notebooks:
@@ -102,7 +108,8 @@ def make(notebooks, build, figures, **parameters):
     return rows
 
 
-def table(rows):
+def table(rows: Sequence[tuple[str, float, list[str], str | None]]) -> str:
+    """What `make` returned, a line a notebook, and a line for each error."""
     width = max(len(name) for name, *_ in rows)
     lines = [f"{'notebook':{width}}  {'time':>8}  status  figures"]
     for name, seconds, made, error in rows:
@@ -112,7 +119,8 @@ def table(rows):
     return "\n".join(lines)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 1 where a notebook failed."""
     parser = argparse.ArgumentParser(prog="hetsyn_core.report.notebooks", description=__doc__.split(":")[0])
     parser.add_argument("--profile", choices=("smoke", "quick", "paper"), default="paper")
     parser.add_argument("--fresh", action="store_true", help="compute again what is on record")

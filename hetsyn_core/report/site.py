@@ -241,6 +241,8 @@ def build(source: Path, target: Path) -> int:
     """Let Sphinx make the pages; returns its exit status, which a warning too makes an error."""
     from sphinx.cmd.build import main as sphinx  # of the extra `site`
 
+    if target.is_dir() and any(target.iterdir()) and not (target / ".buildinfo").exists():
+        raise ValueError(f"{target} holds something else than pages of Sphinx: name an empty folder")
     shutil.rmtree(target, ignore_errors=True)
     options = ["-q", "-W", "--keep-going", "-d", str(source.with_name(f"{source.name}-doctrees"))]
     return sphinx(["-b", "html", *options, str(source), str(target)])

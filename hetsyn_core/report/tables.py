@@ -60,12 +60,20 @@ def model(config: dict) -> str:
     return ("R-" if config["recurrent"] else "F-") + config["variant"]
 
 
+def to_95(runs: pd.DataFrame) -> pd.Series:
+    """Iterations to 95 % of each run, one more than it had where it never came there; nan where it failed."""
+    return runs["iterations_to_95"].fillna(runs["iterations"] + 1).where(runs["failed"].isna())
+
+
 def curves(records: list[dict], name: str, window: int = 20, every: int = 10) -> pd.DataFrame:
     """Learning curves, one row a point: "iteration", "value" (moving mean of ``window``), the settings of the run.
 
     Args:
         name: "mse", "accuracy" or "loss".
         every: one point in so many iterations.
+
+    Raises:
+        ValueError: no run has a curve.
     """
     parts = []
     for r in records:
@@ -75,6 +83,8 @@ def curves(records: list[dict], name: str, window: int = 20, every: int = 10) ->
             shown = mean[(mean.index % every == 0) | (mean.index == 1)]
             columns = {"iteration": shown.index, "value": shown.to_numpy()}
             parts.append(pd.DataFrame(columns).assign(**scalars(r["config"]), model=model(r["config"])))
+    if not parts:
+        raise ValueError(f"no run has a curve of {name}: all failed, or none was asked for")
     return pd.concat(parts, ignore_index=True)
 
 

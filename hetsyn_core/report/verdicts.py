@@ -15,6 +15,7 @@ from ..model.layer import VARIANTS
 REPRODUCED, PARTLY, NOT, TOO_FEW = "reproduced", "partly", "not reproduced", "too few runs"
 NOT_ASKED = "not asked"  # by the paper: nothing to reproduce, so such a claim holds or does not
 HOLDS, FAILS = "holds", "does not hold"
+NO_TEST = "no test"  # of the claim: it was fitted to the paper's number, or comes from other data
 BEST = (
     "reproduced: better than each other variant, interval without 0 and p < 0.05; "
     "partly: none has a better median, nor is the median difference to one against it"
@@ -38,7 +39,7 @@ def row(figure: str, claim: str, paper: str, measured: str, interval: str, n: in
         "measured": measured,
         "interval": interval,
         "n": n,
-        "verdict": verdict if n >= 5 else TOO_FEW,
+        "verdict": verdict if n >= 5 or verdict == NO_TEST else TOO_FEW,
         "rule": rule,
     }
 
@@ -59,24 +60,27 @@ def best(
     "variant" says which run is whose; ``others`` are all other variants, or whatever else it may name.
     """
     pivot = runs.pivot(index="seed", columns="variant", values=metric) * (scale if lower else -scale)
-    if not {"HetSynLIF", *others} <= set(pivot):
+    if not {"HetSynLIF", *others} <= set(pivot.dropna(axis=1, how="all")):
         return row(figure, claim, paper, "not all variants were run", "", 0, TOO_FEW, BEST)
-    medians = pivot.median()
-    gaps, clear, against = {}, True, False
+    own = pivot["HetSynLIF"].median()
+    medians, gaps, pairs, clear, against = {}, {}, [], True, False
     for other in others:
-        pairs = pivot[["HetSynLIF", other]].dropna()
-        gap = (pairs["HetSynLIF"] - pairs[other]).to_numpy()  # below 0 where HetSynLIF is better
-        gaps[other] = interval(gap)
+        both = pivot[["HetSynLIF", other]].dropna()
+        if both.empty:
+            return row(figure, claim, paper, f"no seed that {other} shares", "", 0, TOO_FEW, BEST)
+        gap = (both["HetSynLIF"] - both[other]).to_numpy()  # below 0 where HetSynLIF is better
+        medians[other], gaps[other] = both[other].median(), interval(gap)
         p = stats.wilcoxon(gap).pvalue if len(gap) > 1 and gap.any() else 1.0
         clear &= gaps[other][1] < 0 and p < 0.05
-        against |= bool(np.median(gap) > 0 or medians[other] < medians["HetSynLIF"])
+        against |= bool(np.median(gap) > 0 or medians[other] < both["HetSynLIF"].median())
+        pairs.append(len(both))
     verdict = NOT if against else REPRODUCED if clear else PARTLY
-    rival = medians[list(others)].idxmin()
+    rival = min(medians, key=medians.get)
     sign = 1 if lower else -1
-    values = f"{sign * medians['HetSynLIF']:.3g}{unit}; next {rival} {sign * medians[rival]:.3g}{unit}"
+    values = f"{sign * own:.3g}{unit}; next {rival} {sign * medians[rival]:.3g}{unit}"
     low, high = sorted(sign * g for g in gaps[rival])
     difference = f"difference {show(low, high, unit)}"
-    return row(figure, claim, paper, values, difference, len(pivot), verdict, BEST)
+    return row(figure, claim, paper, values, difference, min(pairs), verdict, BEST)
 
 
 def ranked(runs: pd.DataFrame, figure: str, claim: str, metric: str, scale: float = 1, unit: str = "") -> dict:

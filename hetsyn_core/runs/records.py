@@ -14,6 +14,7 @@ import io
 import json
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -38,10 +39,14 @@ class Unnamed(ValueError):
 def task_name(run: Run) -> str:
     """The task's class: its name, and for one of your own a hash of its code, since another may have that name.
 
+    The code is that of the class and of those it is made from. After a change of a function outside, which they call,
+    raise the task's `version`.
+
     Raises:
         Unnamed: the code of the class cannot be read.
     """
-    own = [cls for cls in type(run).__mro__ if not cls.__module__.startswith(("hetsyn_core.", "abc", "builtins"))]
+    known = ("hetsyn_core", "abc", "builtins")
+    own = [cls for cls in type(run).__mro__ if cls.__module__.partition(".")[0] not in known]
     if not own:
         return type(run).__name__
     try:
@@ -196,8 +201,8 @@ def _one(run: Run, kept: dict[str, bytes]) -> dict | None:
             record = unpack(data, str(source))
         except DamagedRecord as error:
             if isinstance(source, Path):
-                source.replace(source.with_suffix(".damaged"))
-            warnings.warn(f"{error}; set aside, it is computed again", stacklevel=4)
+                _set_aside(source)
+            warnings.warn(f"{error}; it is computed again", stacklevel=4)
             continue
         if same_settings(record["config"], run):  # a default may have changed since it was named
             return record | {"config": settings(run)}  # with the settings added since
@@ -205,13 +210,23 @@ def _one(run: Run, kept: dict[str, bytes]) -> dict | None:
 
 
 def _rows(table: Path, wanted: set[str]) -> dict[str, bytes]:
+    content = table.read_bytes()  # what cannot be read now is not damaged for that
     try:
-        rows = pq.read_table(table, columns=["key", "record"], page_checksum_verification=True)
+        columns = ["key", "record"]
+        file = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
+        if not set(columns) <= set(file.schema_arrow.names):
+            return {}  # a table of somebody's own
+        rows = file.read(columns)
         return {k: r for k, r in zip(rows["key"].to_pylist(), rows["record"].to_pylist()) if k in wanted}
     except (OSError, pa.ArrowException) as error:
-        table.replace(table.with_suffix(".damaged"))
+        _set_aside(table)
         warnings.warn(f"{table} is damaged ({error}); set aside, its runs are computed again", stacklevel=4)
         return {}
+
+
+def _set_aside(file: Path) -> None:
+    with suppress(FileNotFoundError):  # another process was faster
+        file.replace(file.with_suffix(".damaged"))
 
 
 def consolidate(experiment: str, runs: list[Run], found: list[dict]) -> Path:

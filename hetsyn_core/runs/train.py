@@ -5,7 +5,9 @@ record["metrics"]["accuracy"]
 """
 
 import platform
+import threading
 import time
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -18,10 +20,10 @@ from tqdm import tqdm
 
 from ..model.checks import check_values
 from ..model.layer import Network
-from ..tasks.run import DROPOUT, TEST, TEST_SEED, TRAINING, Run, evaluate
+from ..tasks.run import DROPOUT, TEST, TEST_SEED, TRAINING, WINDOW, Run, evaluate
 from . import records
 
-WINDOW = 10  # iterations in a moving mean
+_DRAWING = threading.Lock()  # dropout draws from torch's own generators, which all threads of a process share
 
 
 class TrainingFailed(RuntimeError):
@@ -54,11 +56,11 @@ def train(run: Run, progress: bool = False, checkpoint: Path | None = None, devi
         TrainingFailed: the loss, or a result of the test, is no longer a finite number.
     """
     cards = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(cards):  # dropout is the one that draws from torch's own generators
+    with _DRAWING if run.dropout else nullcontext(), torch.random.fork_rng(cards):
         torch.manual_seed(int(np.random.SeedSequence([run.seed, DROPOUT]).generate_state(1)[0]))
         state = _Training(run, device)
         initial = named_decays(state.network, "initial")
-        if checkpoint is not None and checkpoint.exists():
+        if checkpoint is not None:
             state.restore(checkpoint)
         total = run.epochs * run.epoch()
         with tqdm(total=total, initial=state.done, desc=run.variant, disable=not progress) as bar:
@@ -160,14 +162,17 @@ class _Training:
             record["decays"] = initial | named_decays(self.network, "final")
             record["state"] = {name: value.cpu().numpy().copy() for name, value in self.network.state_dict().items()}
             record["example"] = example(self.network, run)
-        record["path"] = self.network.implementation()
         record["seconds"] = time.perf_counter() - self.start
-        record["versions"] = {
-            "python": platform.python_version(),
-            **{package.__name__: package.__version__ for package in (np, numba, torch)},
+        return record | self.made_by()
+
+    def made_by(self) -> dict:
+        """What the bits of a record depend on, besides its settings."""
+        versions = {package.__name__: package.__version__ for package in (np, numba, torch)}
+        return {
+            "versions": {"python": platform.python_version(), **versions},
+            "machine": machine(self.device),
+            "path": self.network.implementation(),
         }
-        record["machine"] = machine(self.device)
-        return record
 
     def dropout_state(self) -> Tensor:
         return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
@@ -178,6 +183,7 @@ class _Training:
         moments = {f"{k}/{name}": v.cpu().numpy() for k, own in optimiser["state"].items() for name, v in own.items()}
         content = {
             "config": records.settings(self.run),
+            "made_by": self.made_by(),
             "network": {name: value.cpu().numpy() for name, value in self.network.state_dict().items()},
             "moments": moments,
             "groups": optimiser["param_groups"],
@@ -192,14 +198,22 @@ class _Training:
         records.write_whole(checkpoint, records.pack(content))
 
     def restore(self, checkpoint: Path) -> None:
-        """Go on from what `save` wrote; a damaged or foreign file is left alone and training starts anew."""
+        """Go on from what `save` wrote, if there is one; a damaged or foreign file is left alone, training starts anew.
+
+        Foreign is also what other versions or another machine began: a record names one of each.
+        """
         try:
             content = records.unpack(checkpoint.read_bytes(), str(checkpoint))
+        except FileNotFoundError:
+            return
         except records.DamagedRecord as error:
             tqdm.write(f"{error}; training starts anew")
             return
         if not records.same_settings(content["config"], self.run):
             tqdm.write(f"{checkpoint} belongs to another run; training starts anew")
+            return
+        if content.get("made_by") != self.made_by():
+            tqdm.write(f"{checkpoint} was begun on another machine, or with other versions; training starts anew")
             return
         as_tensors = {name: torch.from_numpy(value) for name, value in content["network"].items()}
         self.network.load_state_dict(as_tensors)
@@ -228,15 +242,16 @@ def machine(device: torch.device) -> str:
 def example(network: Network, run: Run) -> dict[str, np.ndarray]:
     """The first test trial: "input" and "spikes" (steps, neuron) boolean, "readout" float32, "wanted", "potential".
 
+    An input that is not all zeros and ones is float32.
     "wanted" is what the task wants of this trial (pattern: the targets (steps, n); match: the label ()). "potential"
     (steps,) is that of the most active "neuron" () of the first hidden layer; "spikes" are that layer's.
     """
-    one = run.replace(test_trials=1)
+    one = run.replace(test_trials=1) if run.test_trials else run
     x, wanted = next(iter(one.batches("test", np.random.default_rng([TEST_SEED, TEST]))))
     traces = network.eval()(x[:1].to(next(network.parameters()).device)).cpu()
-    neuron = traces.spikes[0][0].sum(0).argmax()
+    neuron, analog = traces.spikes[0][0].sum(0).argmax(), bool(((x[0] != 0) & (x[0] != 1)).any())
     return {
-        "input": x[0].numpy().astype(bool),
+        "input": x[0].numpy() if analog else x[0].numpy().astype(bool),
         "spikes": traces.spikes[0][0].numpy().astype(bool),
         "neuron": neuron.numpy(),
         "potential": traces.potential[0][0, :, neuron].numpy(),

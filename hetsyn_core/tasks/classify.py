@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from ..model.layer import Network, Traces
 from ..model.surrogate import MultiGaussian, Surrogate
-from .run import TEST_BATCH, Run, number
+from .run import TEST_BATCH, Run, number, whole
 
 WARM_UP, PLATEAU = 0.05, 0.05  # shares of the cosine's batches: up to the full rate, and cut off at its end
 
@@ -57,16 +57,25 @@ class Classification(Run):
         return ("validation", "test") if self.held_out else ("test",)
 
     def rows(self, split: str) -> tuple[str, np.ndarray]:
-        """Which of the files' splits, and which of its recordings, make up "train", "validation" or "test"."""
+        """Which of the files' splits, and which of its recordings, make up "train", "validation" or "test".
+
+        Raises:
+            ValueError: one of the held-out speakers is not there, or nobody else is.
+        """
         if split == "test":
             return "test", np.arange(len(self.labels("test")))
-        aside = np.isin(self.speakers("train"), self.held_out)
+        speakers = self.speakers("train")
+        aside = np.isin(speakers, self.held_out)
+        if aside.all() or not set(self.held_out) <= set(speakers.tolist()):
+            raise ValueError(f"held_out must be some of the speakers {sorted(set(speakers.tolist()))}: {self.held_out}")
         return "train", np.flatnonzero(aside if split == "validation" else ~aside)
 
     def batches(self, split: str, rng: Generator) -> Iterator[tuple[Tensor, Tensor]]:
         source, rows = self.rows(split)
         if split == "train":
             rows = rng.permutation(rows)
+        elif self.test_trials:  # a sample; all of them need no order
+            rows = rng.permutation(rows)[: self.test_trials]
         size = self.batch if split == "train" else TEST_BATCH
         labels = self.labels(source)
         for start in range(0, len(rows), size):
@@ -74,7 +83,8 @@ class Classification(Run):
             yield torch.from_numpy(self.inputs(source, chosen)), torch.from_numpy(labels[chosen])
 
     def epoch(self) -> int:
-        return self.iterations or math.ceil(len(self.rows("train")[1]) / self.batch)
+        full = math.ceil(len(self.rows("train")[1]) / self.batch)
+        return min(self.iterations or full, full)
 
     def loss(self, traces: Traces, wanted: Tensor) -> Tensor:
         """Cross entropy of the classes' scores."""
@@ -108,7 +118,7 @@ class Classification(Run):
         super().__post_init__()
         decay = self.weight_decay
         self.check("weight_decay", number(decay) and decay >= 0, "a number, 0 or more")
-        self.check("cosine_epochs", self.cosine_epochs > 0, "a positive whole number")
+        self.check("cosine_epochs", whole(self.cosine_epochs) and self.cosine_epochs > 0, "a positive whole number")
 
 
 def warm_cosine(step: int, total: int) -> float:

@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from ..datasets.mnist import Images, digits, mnist
+from ..datasets.mnist import DIGITS, MNIST, Images, digits, mnist
 from ..model.layer import Traces
 from .classify import Classification
 
-MNIST, SMALL = "MNIST", "UCI digits, 8 x 8 (scikit-learn)"
+SMALL = DIGITS
 SOURCES = {MNIST: mnist, SMALL: digits}
 
 

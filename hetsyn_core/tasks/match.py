@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.layer import Network, Traces, parameter_from_tau, tau_from_decay
-from .run import RATE_WEIGHT, Run, evaluate, number, poisson, rate_penalty, whole_steps
+from .run import RATE_WEIGHT, WINDOW, Run, evaluate, number, poisson, rate_penalty, whole_steps
 
 GROUP = 10  # channels 0-9 left cue, 10-19 right cue, 20-29 noise
 CHANNELS = 3 * GROUP
@@ -18,7 +18,6 @@ FIRST_CUE_MS = 50
 CUE_MS = 100
 CUE_HZ = 40.0
 NOISE_HZ = 10.0
-WINDOW = 10  # iterations in a moving mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +78,9 @@ class MatchToSample(Run):
         self.check("delay_ms", number(self.delay_ms) and self.delay_ms >= 0, "a number, 0 or more")
         above = self.reset_above_ms
         self.check("reset_above_ms", above is None or number(above) and above > 0, "a positive number or None")
+        per_synapse = self.variant == "HetSynLIF" and not self.groups and self.tau_s_draw[0] == "normal"
+        rule = "None but for HetSynLIF without groups and a normal tau_s_draw, whose mean it goes back to"
+        self.check("reset_above_ms", above is None or per_synapse, rule)
         for ms in FIRST_CUE_MS, CUE_MS, self.delay_ms:
             whole_steps(ms, self.dt_ms)
 
@@ -144,7 +146,7 @@ def table4_taus(network: Network, long_ms: float, cap_ms: float) -> dict[str, fl
         outlives its trial; "cue_median", "noise_median"; "long_share" of the input synapses with tau > ``long_ms``.
     """
     layer = network.layers[0]
-    tau = tau_from_decay(layer.decay().detach().double(), layer.dt_ms).expand(layer.n_post, -1)[:, :CHANNELS].numpy()
+    tau = tau_from_decay(layer.decay().detach().cpu().double(), layer.dt_ms)[:, :CHANNELS].numpy()
     cue, noise = tau[:, : 2 * GROUP], tau[:, 2 * GROUP :]
     return {
         "cue_tau": float(np.minimum(cue, cap_ms).mean()),

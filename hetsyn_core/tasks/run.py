@@ -20,6 +20,7 @@ RATE_WEIGHT = 0.01  # of the rate penalty
 TEMPLATE, TRAINING, TEST, VALIDATION, DROPOUT = range(5)  # independent streams of random numbers
 TEST_SEED = 20_251_164  # every network is tested on trials of this seed, whatever its own
 TEST_BATCH = 64
+WINDOW = 10  # iterations in a moving mean of the learning curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,19 +169,22 @@ class Run(ABC):
         check("hidden", layers and self.hidden, "a positive whole number, or one for each layer")
         for name in "epochs", "batch":
             check(name, whole(getattr(self, name)) and getattr(self, name) > 0, "a positive whole number")
-        ends = (
-            self.iterations or type(self).epoch is not Run.epoch
-        )  # 0 batches are none, where no data set says otherwise
-        check("iterations", whole(self.iterations) and self.iterations >= 0 and ends, "a positive whole number")
-        for name in "seed", "test_trials":
-            check(name, whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number, 0 or more")
+        ends = type(self).epoch is not Run.epoch  # as a data set does; of trials that are drawn, 0 are none
+        for name in "iterations", "test_trials":
+            value = getattr(self, name)
+            check(name, whole(value) and value >= 0 and (value or ends), "a positive whole number")
+        check("seed", whole(self.seed) and self.seed >= 0, "a whole number, 0 or more")
         for name in "lr", "dt_ms", "tau_s_ms", "tau_a_ms":
             check(name, number(getattr(self, name)) and getattr(self, name) > 0, "a positive number")
         for name in "decay_lr_scale", "a":
             check(name, number(getattr(self, name)) and getattr(self, name) >= 0, "a number, 0 or more")
         for name in "frozen", "dropout":
             check(name, number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "a share between 0 and 1")
-        check("tau_s_draw", is_draw(self.tau_s_draw), '("normal" | "uniform" | "lognormal", number, number)')
+        check(
+            "tau_s_draw",
+            is_draw(self.tau_s_draw),
+            '("normal" | "uniform" | "lognormal", number, number), both positive, of "uniform" in this order',
+        )
         reset = self.tau_reset_ms
         check("tau_reset_ms", reset is None or number(reset) and reset > 0, "a positive number or None")
         one_decay = VARIANTS[self.variant].shared != "synapse"  # a neuron has, for the reset to be tied to
@@ -274,6 +278,8 @@ def number(value) -> bool:
 
 
 def is_draw(value) -> bool:
-    """Whether a setting names a distribution of time constants."""
-    kinds = ("normal", "uniform", "lognormal")
-    return isinstance(value, tuple) and len(value) == 3 and value[0] in kinds and all(map(number, value[1:]))
+    """Whether a setting names a distribution of time constants that `layer.draw_tau` draws from."""
+    if not (isinstance(value, tuple) and len(value) == 3 and all(map(number, value[1:]))):
+        return False
+    kind, a, b = value
+    return a > 0 and (b >= a if kind == "uniform" else b >= 0 and kind in ("normal", "lognormal"))

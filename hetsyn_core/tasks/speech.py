@@ -7,9 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from ..datasets.events import Events, Raster, bin_events
+from ..datasets.fsdd import SOURCE as FSDD_SOURCE
 from ..datasets.fsdd import fsdd
 from ..datasets.ldc import ti46_alpha, tidigits
-from ..datasets.manifolds import manifolds
+from ..datasets.manifolds import SOURCE, manifolds
 from ..datasets.shd import shd
 from ..datasets.thresholds import STEP_MS
 from ..model.layer import Network, Traces
@@ -19,7 +20,7 @@ from .run import evaluate, number, whole
 DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
 WARPS = tuple(np.linspace(-0.5, 0.5, 20).round(4).tolist())  # Fig. 4 F, log2 of the factor on all times
 DELETION_SEED = 20_251_165
-SHD, REGENERATED, GENERATED = "SHD", "SHD regenerated from HD", "smooth random manifolds (generated)"
+SHD, REGENERATED, GENERATED = "SHD", "SHD regenerated from HD", SOURCE
 FSDD, TIDIGITS, TI46 = "Free Spoken Digit Dataset", "TIDIGITS", "TI46"
 
 
@@ -123,6 +124,8 @@ EVENTS = {  # binned here
     GENERATED: lambda split: manifolds(split, n=400 if split == "train" else 100),
 }
 RASTERS = {FSDD: fsdd, TIDIGITS: tidigits, TI46: ti46_alpha}  # encoded as such
+# What these say of themselves when nothing is missing, as far as that is known.
+COMPLETE = {FSDD: (FSDD_SOURCE,), TIDIGITS: ("TIDIGITS (2,464 recordings)", "TIDIGITS (2,486 recordings)")}
 
 
 @lru_cache(4)
@@ -130,6 +133,8 @@ def _raster(data: str, split: str, bin_ms: float, steps: int, reading: str) -> R
     if data in EVENTS:
         return bin_events(_events(data, split), bin_ms, steps, reading)
     raster = RASTERS[data](split)
+    if raster.source not in COMPLETE.get(data, (raster.source,)):
+        raise ValueError(f"the data folder holds {raster.source}, which is not all of {data}: bring the rest")
     if (raster.steps, STEP_MS) != (steps, bin_ms):
         raise ValueError(f"{data} has {raster.steps} steps of {STEP_MS} ms, not {steps} of {bin_ms:g} ms")
     return raster
