@@ -25,7 +25,7 @@ FIG3_RUNS = 50  # as in the paper; 10 of everything else
 # Speech is hours a run: as many as are on record, 0 where none is computed yet (the paper has 10).
 FIG4_RUNS = {"HomNeuLIF": 1, "HomNeuALIF": 1, "HetNeuLIF": 1, "HetSynLIF": 1}
 HELD_OUT, HELD_OUT_RUNS = (3, 7), 0  # two of ten training speakers
-FSDD_RUNS = {"HomNeuLIF": 1, "HomNeuALIF": 1, "HetNeuLIF": 0, "HetSynLIF": 1}
+FSDD_RUNS = dict.fromkeys(VARIANTS, 3)
 SMNIST_RUNS = 0
 GROUPS_SPEECH_RUNS = 3
 MEASURED = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the decays in `allen.PUBLISHED`
