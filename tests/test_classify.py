@@ -191,6 +191,8 @@ def test_pixels_come_row_by_row():
     x, wanted = next(iter(run.batches("test", np.random.default_rng(0))))
     assert x.shape == (64, 64, 1) and x.dtype == torch.float32 and 0 <= x.min() and x.max() == 1
     assert x[5, 8 * 3 + 2, 0] == pytest.approx(images[5, 3, 2] / 255) and wanted.tolist() == labels[:64].tolist()
+    fainter, _ = next(iter(run.replace(white=0.2).batches("test", np.random.default_rng(0))))
+    assert torch.allclose(fainter, 0.2 * x)
 
 
 def write(folder, source):

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..datasets.mnist import DIGITS, MNIST, Images, digits, mnist
 from ..model.layer import Traces
 from .classify import Classification
+from .run import number
 
 SMALL = DIGITS
 SOURCES = {MNIST: mnist, SMALL: digits}
@@ -19,7 +20,7 @@ SOURCES = {MNIST: mnist, SMALL: digits}
 class SequentialDigits(Classification):
     """S-MNIST with the paper's values, R-HetSynLIF: the pixels of an image, row by row, into one channel.
 
-    Open in the paper: how large the input is. Here a pixel is a number from 0 (background) to 1.
+    Open in the paper: how large the input is. Here a pixel is a number from 0 (background) to ``white``.
     """
 
     data: str = MNIST  # or the small digits, which need no file
@@ -27,6 +28,7 @@ class SequentialDigits(Classification):
     epochs: int = 150
     batch: int = 256
     lr: float = 1e-3
+    white: float = 1.0  # input of the brightest pixel
 
     spiking_readout: ClassVar[bool] = True
 
@@ -34,7 +36,7 @@ class SequentialDigits(Classification):
         return 1, *self.hidden, 10
 
     def inputs(self, split: str, rows: np.ndarray) -> np.ndarray:
-        return _images(self.data, split)[0][rows].reshape(len(rows), -1, 1) / np.float32(255)
+        return _images(self.data, split)[0][rows].reshape(len(rows), -1, 1) / np.float32(255 / self.white)
 
     def labels(self, split: str) -> np.ndarray:
         return _images(self.data, split)[1]
@@ -46,6 +48,7 @@ class SequentialDigits(Classification):
     def __post_init__(self):
         super().__post_init__()
         self.check("data", self.data in SOURCES, f"one of {', '.join(SOURCES)}")
+        self.check("white", number(self.white) and self.white > 0, "a positive number")
         self.check("held_out", not self.held_out, "empty: nobody speaks here")
 
 
