@@ -29,7 +29,7 @@ def pathway_taus(record: dict, when: str = "final") -> dict[str, np.ndarray]:
         ValueError: the record holds no decays, or not one for each synapse.
     """
     config = record["config"]
-    if "decays" not in record or config["variant"] != "HetSynLIF" or config["groups"]:
+    if "decays" not in record or config["variant"] != "HetSynLIF" or config.get("groups"):
         raise ValueError("time constants by pathway need a record of HetSynLIF without groups, with detail=True")
     layers = sorted(name.removesuffix(f"_{when}") for name in record["decays"] if name.endswith(f"_{when}"))
     if not layers:
