@@ -92,9 +92,7 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
-def make(
-    notebooks: Sequence[Path], build: Path, figures: Path, **parameters
-) -> list[tuple[str, float, list[str], str | None]]:
+def make(notebooks: Sequence[Path], build: Path, figures: Path, **parameters) -> list[tuple]:
     """Execute the notebooks one after the other; one row each: (name, seconds, figures, error or None)."""
     rows = []
     for notebook in notebooks:
@@ -108,7 +106,7 @@ def make(
     return rows
 
 
-def table(rows: Sequence[tuple[str, float, list[str], str | None]]) -> str:
+def table(rows: Sequence[tuple]) -> str:
     """What `make` returned, a line a notebook, and a line for each error."""
     width = max(len(name) for name, *_ in rows)
     lines = [f"{'notebook':{width}}  {'time':>8}  status  figures"]
