@@ -54,7 +54,7 @@ def execute(notebook: Path, output: Path, **parameters) -> None:
     A notebook that fails is left as `output` with `.failed` in its name, to be opened at the error.
 
     Raises:
-        papermill.PapermillExecutionError: a cell failed.
+        PapermillExecutionError: a cell failed.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -78,8 +78,8 @@ class MatchToSample(Run):
         self.check("delay_ms", number(self.delay_ms) and self.delay_ms >= 0, "a number, 0 or more")
         above = self.reset_above_ms
         self.check("reset_above_ms", above is None or number(above) and above > 0, "a positive number or None")
-        per_synapse = self.variant == "HetSynLIF" and not self.groups and self.tau_s_draw[0] == "normal"
-        rule = "None but for HetSynLIF without groups and a normal tau_s_draw, whose mean it goes back to"
+        per_synapse = self.variant == "HetSynLIF" and not self.groups and self.tau_s_draw[0] != "uniform"
+        rule = "None but for HetSynLIF without groups and a tau_s_draw around a centre, to which it goes back"
         self.check("reset_above_ms", above is None or per_synapse, rule)
         for ms in FIRST_CUE_MS, CUE_MS, self.delay_ms:
             whole_steps(ms, self.dt_ms)
@@ -159,7 +159,7 @@ def table4_taus(network: Network, long_ms: float, cap_ms: float) -> dict[str, fl
 
 @torch.no_grad()
 def without_long_taus(network: Network, run: MatchToSample) -> Network:
-    """A copy whose hidden synapses above ``run.reset_above_ms``, recurrent ones too, are back at the initial mean."""
+    """A copy whose hidden synapses above ``run.reset_above_ms``, recurrent ones too, are back at the initial mean (median of a log-normal)."""
     copy = run.network()
     copy.load_state_dict(network.state_dict())
     layer = copy.layers[0]
