@@ -52,9 +52,7 @@ def execute(notebook: Path, output: Path, **parameters) -> None:
 
     Of the parameters only those pass that the notebook's `parameters` cell names.
     A notebook that fails is left as `output` with `.failed` in its name, to be opened at the error.
-
-    Raises:
-        PapermillExecutionError: a cell failed.
+    Then papermill's own error is raised.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)

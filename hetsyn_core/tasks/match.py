@@ -159,7 +159,10 @@ def table4_taus(network: Network, long_ms: float, cap_ms: float) -> dict[str, fl
 
 @torch.no_grad()
 def without_long_taus(network: Network, run: MatchToSample) -> Network:
-    """A copy whose hidden synapses above ``run.reset_above_ms``, recurrent ones too, are back at the initial mean (median of a log-normal)."""
+    """A copy whose hidden synapses above ``run.reset_above_ms``, recurrent ones too, are back at the initial mean.
+
+    Of a log-normal start it is the median.
+    """
     copy = run.network()
     copy.load_state_dict(network.state_dict())
     layer = copy.layers[0]
