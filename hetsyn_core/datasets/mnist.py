@@ -8,7 +8,7 @@ import numpy as np
 from ..paths import datasets_folder
 from .download import content, fetch
 
-MNIST, DIGITS = "MNIST", "UCI digits, 8 x 8 (scikit-learn)"  # what they are called
+MNIST, SMALL = "MNIST", "UCI digits, 8 x 8 (scikit-learn)"  # what they are called
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 # For each file, md5 of its content, and of the packed file at URL.
 FILES = {
@@ -55,7 +55,7 @@ def digits(split: Literal["train", "test"]) -> Images:
     images, labels = load_digits(return_X_y=True)
     rows = slice(-DIGITS_TEST) if split == "train" else slice(-DIGITS_TEST, None)
     images = np.round(images[rows] * (255 / 16)).astype(np.uint8)
-    return images.reshape(-1, 8, 8), labels[rows].astype(np.int64), DIGITS
+    return images.reshape(-1, 8, 8), labels[rows].astype(np.int64), SMALL
 
 
 def _check(split: str) -> None:

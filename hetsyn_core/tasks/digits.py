@@ -7,12 +7,11 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from ..datasets.mnist import DIGITS, MNIST, Images, digits, mnist
+from ..datasets.mnist import MNIST, SMALL, Images, digits, mnist
 from ..model.layer import Traces
 from .classify import Classification
 from .run import number
 
-SMALL = DIGITS
 SOURCES = {MNIST: mnist, SMALL: digits}
 
 

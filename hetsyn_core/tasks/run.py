@@ -13,7 +13,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 
-from ..model.layer import VARIANTS, Network, Traces, Variant
+from ..model.layer import VARIANTS, Network, Traces, Variant, draw_tau
 from ..model.surrogate import Surrogate, Triangular
 
 RATE_WEIGHT = 0.01  # of the rate penalty
@@ -180,11 +180,8 @@ class Run(ABC):
             check(name, number(getattr(self, name)) and getattr(self, name) >= 0, "a number, 0 or more")
         for name in "frozen", "dropout":
             check(name, number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "a share between 0 and 1")
-        check(
-            "tau_s_draw",
-            is_draw(self.tau_s_draw),
-            '("normal" | "uniform" | "lognormal", number, number), both positive, of "uniform" in this order',
-        )
+        rule = '("normal" | "lognormal", positive centre, spread) or ("uniform", positive low, high)'
+        check("tau_s_draw", is_draw(self.tau_s_draw), rule)
         reset = self.tau_reset_ms
         check("tau_reset_ms", reset is None or number(reset) and reset > 0, "a positive number or None")
         one_decay = VARIANTS[self.variant].shared != "synapse"  # a neuron has, for the reset to be tied to
@@ -278,8 +275,11 @@ def number(value) -> bool:
 
 
 def is_draw(value) -> bool:
-    """Whether a setting names a distribution of time constants that `layer.draw_tau` draws from."""
+    """Whether a setting names a distribution of time constants that `draw_tau` draws from."""
     if not (isinstance(value, tuple) and len(value) == 3 and all(map(number, value[1:]))):
         return False
-    kind, a, b = value
-    return a > 0 and (b >= a if kind == "uniform" else b >= 0 and kind in ("normal", "lognormal"))
+    try:
+        draw_tau(value, (0,))  # draws nothing
+    except ValueError:
+        return False
+    return True

@@ -10,7 +10,8 @@ from ..datasets.events import Events, Raster, bin_events
 from ..datasets.fsdd import SOURCE as FSDD_SOURCE
 from ..datasets.fsdd import fsdd
 from ..datasets.ldc import ti46_alpha, tidigits
-from ..datasets.manifolds import SOURCE, manifolds
+from ..datasets.manifolds import SOURCE as GENERATED
+from ..datasets.manifolds import manifolds
 from ..datasets.shd import shd
 from ..datasets.thresholds import STEP_MS
 from ..model.layer import Network, Traces
@@ -20,7 +21,7 @@ from .run import evaluate, number, whole
 DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
 WARPS = tuple(np.linspace(-0.5, 0.5, 20).round(4).tolist())  # Fig. 4 F, log2 of the factor on all times
 DELETION_SEED = 20_251_165
-SHD, REGENERATED, GENERATED = "SHD", "SHD regenerated from HD", SOURCE
+SHD, REGENERATED = "SHD", "SHD regenerated from HD"
 FSDD, TIDIGITS, TI46 = "Free Spoken Digit Dataset", "TIDIGITS", "TI46"
 
 
