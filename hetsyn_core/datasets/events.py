@@ -66,12 +66,12 @@ class Raster:
         return len(self.labels)
 
     def dense(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The recordings ``rows`` as float32 (len(rows), steps, channels) of zeros and ones."""
-        rasters = np.zeros((len(rows), self.steps, self.channels), np.float32)
+        """The recordings ``rows`` as booleans (len(rows), steps, channels): a quarter of what float32 would move."""
+        rasters = np.zeros((len(rows), self.steps * self.channels), bool)
         for raster, row in zip(rasters, rows):
             cells = slice(self.offsets[row], self.offsets[row + 1])
-            raster[self.step[cells], self.channel[cells]] = 1
-        return rasters
+            raster[self.step[cells] * np.intp(self.channels) + self.channel[cells]] = True
+        return rasters.reshape(len(rows), self.steps, self.channels)
 
 
 def bin_events(

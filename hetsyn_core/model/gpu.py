@@ -349,8 +349,9 @@ def _neurons(current: Tensor, weight: Tensor | None):
     BLOCK = triton.next_power_of_2(neurons)
     TILE = BLOCK if BLOCK <= RESIDENT else 32
     state = None if TILE == BLOCK else current.new_zeros(batch, neurons, neurons)
-    # 64 synapses of 128 neurons a thread: their u, w, r just fit its registers, and few warps wait for each other.
-    return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=max(BLOCK // 16, 1))
+    # 64 synapses a thread: their u, w, r just fit its registers, and few warps wait for each other.
+    num_warps = max(BLOCK * TILE // (64 * 32), 1)
+    return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=num_warps)
 
 
 def _constants(surrogate: Surrogate, threshold: float) -> tuple[int, tuple[float, ...]]:

@@ -326,8 +326,9 @@ class Network(nn.Module):
         )
 
     def forward(self, x: Tensor, using: ModuleType | None = None) -> Traces:
-        """Run the network on (batch, time, input); ``using`` as in `Layer.forward`."""
+        """Run the network on (batch, time, input), where spikes may be booleans; ``using`` as in `Layer.forward`."""
         potentials, spikes = [], []
+        x = x.to(self.layers[0].weight.dtype)
         for layer in self.layers[:-1]:
             potential, x = layer(x, using)
             potentials.append(potential)

@@ -38,7 +38,7 @@ class Classification(Run):
     surrogate: ClassVar[Surrogate] = MultiGaussian()
 
     def inputs(self, split: str, rows: np.ndarray) -> np.ndarray:
-        """The recordings ``rows`` of the files' "train" or "test", float32 (trials, time, input)."""
+        """The recordings ``rows`` of the files' "train" or "test", float32 or boolean (trials, time, input)."""
         raise NotImplementedError
 
     def labels(self, split: str) -> np.ndarray:
@@ -91,8 +91,11 @@ class Classification(Run):
         return F.cross_entropy(self.scores(traces), wanted)
 
     def measure(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
-        """ "accuracy": 1 where the label has the largest score."""
-        return {"accuracy": (self.scores(traces).argmax(-1) == wanted).double().numpy()}
+        """ "accuracy": 1 where the label has the largest score. The traces may be on any device."""
+        return {"accuracy": (self.scores(traces).argmax(-1) == wanted).double().cpu().numpy()}
+
+    def measured(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
+        return self.measure(traces, wanted)
 
     def score(self, traces: Traces, wanted: Tensor) -> tuple[str, Tensor]:
         return "accuracy", (self.scores(traces).argmax(-1) == wanted).double().mean()

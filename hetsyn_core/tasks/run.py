@@ -86,12 +86,19 @@ class Run(ABC):
     def measure(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
         """How well each trial went: named values, one a trial; the first is the learning curve."""
 
+    def measured(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
+        """What `measure` says of traces on any device.
+
+        A task may measure them where they are, which spares a GPU sending all of them to the CPU.
+        """
+        return self.measure(traces.cpu(), wanted.cpu())
+
     def score(self, traces: Traces, wanted: Tensor) -> tuple[str, Tensor | float]:
         """Name and value of the learning curve at a training batch: the mean of what `measure` says first.
 
         A task may say the same as a tensor where the network is, so that a step on a GPU need not wait for it.
         """
-        name, values = next(iter(self.measure(traces.cpu(), wanted.cpu()).items()))
+        name, values = next(iter(self.measured(traces, wanted).items()))
         return name, float(np.mean(values))
 
     def optimiser(self, network: Network) -> tuple[torch.optim.Optimizer, LRScheduler]:
@@ -211,10 +218,10 @@ def evaluate(network: Network, run: Run, split: str = "test") -> dict[str, float
     sums: dict[str, float] = {}
     tested = 0
     for x, wanted in run.batches(split, rng):
-        traces = network(x.to(device)).cpu()
+        traces = network(x.to(device))
         parts = {"rate_hz": mean_rate_hz(traces, run.step_ms()) * len(x)}
         # A list is added up in its order, an array as numpy does; records on file were.
-        for name, values in run.measure(traces, wanted).items():
+        for name, values in run.measured(traces, wanted.to(device)).items():
             parts[name] = sum(values) if isinstance(values, list) else float(values.sum())
         for name, part in parts.items():
             sums[name] = sums.get(name, 0) + part
