@@ -159,9 +159,17 @@ def time_peer(python: str, peer: str, shape: Shape, device: str, threads: int, s
 
 
 def benchmark(
-    shapes: tuple[Shape, ...], devices: list[str], threads: int, seconds: float, say: Callable[[str], None]
+    shapes: tuple[Shape, ...],
+    devices: list[str],
+    threads: int,
+    seconds: float,
+    say: Callable[[str], None],
+    keep: Callable[[dict], None] = lambda report: None,
 ) -> dict:
-    """What was measured: "devices" (name, rates, versions) and "rows"; ``say`` gets the table, line by line."""
+    """What was measured: "devices" (name, rates, versions) and "rows".
+
+    ``say`` gets the table, line by line; ``keep`` what there is after each row, for nothing to be lost where it ends.
+    """
     peers = os.environ.get("HETSYN_PEERS")
     report = {"threads": threads, "python": platform.python_version(), "devices": {}, "rows": []}
     for device in devices:
@@ -176,6 +184,7 @@ def benchmark(
                     fused_s = row.get("median_s")
                 report["rows"].append(row)
                 say(_line(row, fused_s))
+                keep(report)
     return report
 
 
@@ -298,14 +307,18 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     seconds = options.seconds or (0.3 if options.quick else 0.5 if options.growth else 10.0)
     settings = options.device or found, options.threads, seconds, lambda line: print(line, flush=True)
+
+    def keep(report: dict) -> None:
+        if options.json:
+            write_whole(options.json, json.dumps(report, indent=1).encode())
+
     if options.growth:
         axes = {axis: values[:3] for axis, values in AXES.items()} if options.quick else AXES
-        report = growth(*settings, axes)
+        keep(growth(*settings, axes))
     else:
         quick = (replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES)
-        report = benchmark(tuple(quick) if options.quick else SHAPES, *settings)
+        benchmark(tuple(quick) if options.quick else SHAPES, *settings, keep)
     if options.json:
-        write_whole(options.json, json.dumps(report, indent=1).encode())
         print(f"written: {options.json}", file=sys.stderr)
 
 

@@ -221,3 +221,14 @@ def test_a_cluster_without_dask_is_one_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RuntimeError, match="^HETSYN_SCHEDULER needs Dask: .*$"):
         sweep.run([small()])
+
+
+def test_how_many_train_side_by_side_and_a_wrong_number_is_one_line(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for device, wanted, expected in ("cpu", "", 8), ("cuda", "", sweep.GPU_WORKERS), ("cuda", "16", 16):
+        monkeypatch.setenv("HETSYN_DEVICE", device), monkeypatch.setenv("HETSYN_WORKERS", wanted)
+        assert sweep._workers() == expected
+    for wrong in "0", "-1", "many", "1.5":
+        monkeypatch.setenv("HETSYN_WORKERS", wrong)
+        with pytest.raises(RuntimeError, match="^HETSYN_WORKERS must be a positive whole number, not .*$"):
+            sweep._workers()

@@ -19,7 +19,7 @@ from ..tasks.run import Run
 from . import records
 from .train import TrainingFailed, train
 
-GPU_WORKERS = 4  # networks side by side on a card; a guess, until it is measured on one
+GPU_WORKERS = 4  # networks side by side on a card; more are no faster, unless MPS shares it (docs/running.md)
 
 
 def run(
@@ -34,11 +34,13 @@ def run(
         fresh: train again what is on record.
         executor: any `concurrent.futures` executor. By default the Dask cluster at $HETSYN_SCHEDULER, if that is
             set, else a process for each core; on a GPU, if there is one ($HETSYN_DEVICE says "cpu" or "cuda"),
-            `GPU_WORKERS` of them; tasks of a notebook, which other processes do not know, one by one here.
+            `GPU_WORKERS` of them; $HETSYN_WORKERS where that is set; tasks of a notebook, which other processes do not
+            know, one by one here.
         what: stands before the progress bar.
 
     Raises:
-        RuntimeError: worker processes end, or a cluster is lost, before a single run is finished.
+        RuntimeError: worker processes end, or a cluster is lost, before a single run is finished; $HETSYN_WORKERS is
+            no number.
         records.Unnamed: a task's code cannot be read, so its runs could not be told from others'.
     """
     found = [None] * len(runs) if fresh else records.load(runs)
@@ -86,13 +88,21 @@ def _executor(runs: Collection[Run]) -> Iterator[Executor]:
     # Let glibc keep what a step frees: fetching fresh pages for the next costs more than the kernels do.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**26))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-    count = min(os.cpu_count() or 1, len(runs), *([GPU_WORKERS] if _device() == "cuda" else []))
-    pool = workers.pool(count)
+    pool = workers.pool(min(_workers(), len(runs)))
     try:
         yield pool
         pool.shutdown()
     finally:  # stopped half-way: wait for nothing
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _workers() -> int:
+    wanted, cores = os.environ.get("HETSYN_WORKERS"), os.cpu_count() or 1
+    if not wanted:
+        return min(cores, GPU_WORKERS) if _device() == "cuda" else cores
+    if not wanted.isdecimal() or int(wanted) == 0:
+        raise RuntimeError(f"HETSYN_WORKERS must be a positive whole number, not {wanted!r}")
+    return int(wanted)
 
 
 def _device() -> str:
