@@ -72,7 +72,7 @@ SETTINGS = {
     "fig4": combine(Speech, variant=VARIANTS, robustness=[True]),
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
-    "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:], epochs=[15]),
+    "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s_draw=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
