@@ -292,3 +292,11 @@ def test_the_search_finds_a_function(built, phone):
     phone.goto(f"{(built / 'search.html').as_uri()}?q=synaptic_current")
     phone.wait_for_selector("#search-results li a")
     assert "model" in phone.inner_text("#search-results")
+
+
+def test_a_folder_of_something_else_is_not_emptied(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    for empty in lambda: site.lay_out(tmp_path), lambda: site.build(tmp_path, tmp_path):
+        with pytest.raises(ValueError, match="^.* holds something else than .*$"):
+            empty()
+    assert (tmp_path / "thesis.tex").exists()

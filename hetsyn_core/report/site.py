@@ -202,7 +202,13 @@ def api(package: str) -> str:
 
 
 def lay_out(source: Path, root: Path = ROOT) -> None:
-    """Write the sources that Sphinx reads into the folder ``source``, which is emptied first."""
+    """Write the sources that Sphinx reads into the folder ``source``, which is emptied first.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    if source.is_dir() and any(source.iterdir()) and not (source / "map.md").exists():
+        raise ValueError(f"{source} holds something else than sources of this site: move it away")
     shutil.rmtree(source, ignore_errors=True)
     read = {path.stem: nbformat.read(path, as_version=4) for path in notebooks(root)}
     shutil.copytree(root / "docs", source)
