@@ -164,11 +164,11 @@ def benchmark(
     threads: int,
     seconds: float,
     say: Callable[[str], None],
-    keep: Callable[[dict], None] = lambda report: None,
-) -> dict:
-    """What was measured: "devices" (name, rates, versions) and "rows".
+    keep: Callable[[dict], None],
+) -> None:
+    """Measure all: ``say`` gets the table, line by line, ``keep`` what is measured so far, after each row.
 
-    ``say`` gets the table, line by line; ``keep`` what there is after each row, for nothing to be lost where it ends.
+    That is "devices" (name, rates, versions) and "rows"; where this ends early, nothing is lost.
     """
     peers = os.environ.get("HETSYN_PEERS")
     report = {"threads": threads, "python": platform.python_version(), "devices": {}, "rows": []}
@@ -185,7 +185,6 @@ def benchmark(
                 report["rows"].append(row)
                 say(_line(row, fused_s))
                 keep(report)
-    return report
 
 
 def growth(
@@ -193,9 +192,13 @@ def growth(
     threads: int,
     seconds: float,
     say: Callable[[str], None],
+    keep: Callable[[dict], None],
     axes: dict[str, tuple[int, ...]] = AXES,
-) -> dict:
-    """How a training step of `GROWING` takes longer when one of ``axes`` grows: "devices", "growth", a row a point."""
+) -> None:
+    """How a training step of `GROWING` takes longer when one of ``axes`` grows; as `benchmark`.
+
+    In place of "rows" there is "growth", a row a point.
+    """
     report = {"threads": threads, "python": platform.python_version(), "devices": {}, "growth": []}
     for device in devices:
         report["devices"][device] = found = _device(device, threads, say)
@@ -211,7 +214,7 @@ def growth(
                 report["growth"].append(row)
                 ms = f"{1e3 * row['median_s']:10,.2f} ms" if "median_s" in row else row["error"]
                 say(f"{axis:8}{value:6}  {row['who']:24}{ms}")
-    return report
+                keep(report)
 
 
 def grown(axis: str, value: int) -> Shape:
@@ -306,18 +309,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     options = parser.parse_args(arguments)
     seconds = options.seconds or (0.3 if options.quick else 0.5 if options.growth else 10.0)
-    settings = options.device or found, options.threads, seconds, lambda line: print(line, flush=True)
 
     def keep(report: dict) -> None:
         if options.json:
             write_whole(options.json, json.dumps(report, indent=1).encode())
 
+    settings = options.device or found, options.threads, seconds, lambda line: print(line, flush=True), keep
     if options.growth:
         axes = {axis: values[:3] for axis, values in AXES.items()} if options.quick else AXES
-        keep(growth(*settings, axes))
+        growth(*settings, axes)
     else:
         quick = (replace(s, batch=min(s.batch, 4), steps=s.steps // 10) for s in SHAPES)
-        benchmark(tuple(quick) if options.quick else SHAPES, *settings, keep)
+        benchmark(tuple(quick) if options.quick else SHAPES, *settings)
     if options.json:
         print(f"written: {options.json}", file=sys.stderr)
 

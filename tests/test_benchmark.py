@@ -3,6 +3,8 @@
 import json
 import sys
 
+import pytest
+
 from hetsyn_core import benchmark
 from hetsyn_core.benchmark import Shape
 
@@ -62,3 +64,20 @@ def test_growth_has_a_point_for_each_value_of_an_axis_and_names_the_processor(tm
     neurons = [row for row in rows if row["axis"] == "neurons" and row["who"] == "HetSynLIF, fused"]
     assert [row["synapses"] for row in neurons] == [2 * 4 + 2 * 2, 2 * 16 + 4 * 2]
     assert all(row["repetitions"] >= 3 and row["median_s"] > 0 and row["floor_s"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("options", [[], ["--growth"]])
+def test_what_was_measured_before_an_early_end_is_on_file(options, tmp_path, monkeypatch):
+    calls = []
+
+    def second_one_ends(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return {"seconds": [0.1, 0.2, 0.3], "peak_bytes": 1e6}
+
+    monkeypatch.setattr(benchmark, "_ours", second_one_ends)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.main([*options, "--quick", "--device", "cpu", "--json", str(tmp_path / "found.json")])
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["median_s"] for row in found.get("rows") or found["growth"]] == [0.2]

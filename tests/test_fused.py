@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hetsyn_core.model import fused, reference
+from hetsyn_core.model.layer import Network
 from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 
 
@@ -212,3 +213,10 @@ def test_checked_lanes_notice_one_value_too_many():
     copy(np.zeros(17, np.float32), 1)
     with pytest.raises(IndexError):
         copy(np.zeros(17, np.float32), 2)
+
+
+def test_a_network_takes_spikes_as_booleans():
+    network = Network((5, 6, 2), recurrent=True, generator=torch.Generator().manual_seed(0))
+    spikes = torch.rand(3, 20, 5, generator=torch.Generator().manual_seed(1)) < 0.3
+    for using in fused, reference:
+        assert torch.equal(network(spikes, using).readout, network(spikes.float(), using).readout)

@@ -201,15 +201,20 @@ def api(package: str) -> str:
     return "\n".join(parts)
 
 
-def lay_out(source: Path, root: Path = ROOT) -> None:
-    """Write the sources that Sphinx reads into the folder ``source``, which is emptied first.
+def emptied(folder: Path, sign: str, what: str) -> None:
+    """Remove a folder of ours, told by the file ``sign`` in it.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it holds something else than ``what``.
     """
-    if source.is_dir() and any(source.iterdir()) and not (source / "map.md").exists():
-        raise ValueError(f"{source} holds something else than sources of this site: move it away")
-    shutil.rmtree(source, ignore_errors=True)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / sign).exists():
+        raise ValueError(f"{folder} holds something else than {what}: name an empty folder")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def lay_out(source: Path, root: Path = ROOT) -> None:
+    """Write the sources that Sphinx reads into the folder ``source``, which is `emptied` first."""
+    emptied(source, "map.md", "sources of this site")
     read = {path.stem: nbformat.read(path, as_version=4) for path in notebooks(root)}
     shutil.copytree(root / "docs", source)
     for path in source.glob("*.md"):
@@ -247,9 +252,7 @@ def build(source: Path, target: Path) -> int:
     """Let Sphinx make the pages; returns its exit status, which a warning too makes an error."""
     from sphinx.cmd.build import main as sphinx  # of the extra `site`
 
-    if target.is_dir() and any(target.iterdir()) and not (target / ".buildinfo").exists():
-        raise ValueError(f"{target} holds something else than pages of Sphinx: name an empty folder")
-    shutil.rmtree(target, ignore_errors=True)
+    emptied(target, ".buildinfo", "pages of Sphinx")
     options = ["-q", "-W", "--keep-going", "-d", str(source.with_name(f"{source.name}-doctrees"))]
     return sphinx(["-b", "html", *options, str(source), str(target)])
 

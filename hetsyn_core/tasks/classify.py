@@ -92,13 +92,16 @@ class Classification(Run):
 
     def measure(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
         """ "accuracy": 1 where the label has the largest score. The traces may be on any device."""
-        return {"accuracy": (self.scores(traces).argmax(-1) == wanted).double().cpu().numpy()}
+        return {"accuracy": self._right(traces, wanted).cpu().numpy()}
 
     def measured(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
         return self.measure(traces, wanted)
 
     def score(self, traces: Traces, wanted: Tensor) -> tuple[str, Tensor]:
-        return "accuracy", (self.scores(traces).argmax(-1) == wanted).double().mean()
+        return "accuracy", self._right(traces, wanted).mean()
+
+    def _right(self, traces: Traces, wanted: Tensor) -> Tensor:
+        return (self.scores(traces).argmax(-1) == wanted).double()
 
     def after(self, network: Network, trained: dict) -> dict[str, float | None]:
         """ "best_test_accuracy", the published habit; "chosen_test_accuracy", of the best validation epoch."""
