@@ -29,20 +29,20 @@ help:
 	@echo "make clean     remove .venv and build/"
 
 figures: $(READY)
-	@$(VENV_PYTHON) -m hetsyn_core.report.notebooks --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
+	@$(VENV_PYTHON) -m tools.figures --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
 
 site: $(READY)
-	@$(VENV_PYTHON) -m hetsyn_core.report.site
+	@$(VENV_PYTHON) -m tools.site
 
 browser: $(READY)
 	@HETSYN_BROWSER=all $(VENV_PYTHON) -m pytest tests/test_site.py tests/test_browser.py -rs
 
 coursework: $(READY)
-	@$(VENV_PYTHON) -m hetsyn_core.coursework.assign $(if $(SOURCES),--sources "$(SOURCES)")
+	@$(VENV_PYTHON) -m tools.coursework.assign $(if $(SOURCES),--sources "$(SOURCES)")
 
 grade: $(READY)
 	@$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder, with a folder per student in it))
-	@$(VENV_PYTHON) -m hetsyn_core.coursework.grade "$(SUBMISSIONS)" $(if $(SOURCES),--sources "$(SOURCES)")
+	@$(VENV_PYTHON) -m tools.coursework.grade "$(SUBMISSIONS)" $(if $(SOURCES),--sources "$(SOURCES)")
 
 # pytest runs the notebooks too, by nbval: see pyproject.toml and conftest.py.
 test: $(READY)
@@ -52,7 +52,7 @@ test: $(READY)
 
 records: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.runs.experiments
-	@$(VENV_PYTHON) -m hetsyn_core.report.claims
+	@$(VENV_PYTHON) -m hetsyn_core.results.claims
 
 # .jupyter/ turns JupyterLab's question about news off, and its search for updates.
 lab: $(READY)

@@ -1,4 +1,4 @@
-"""Sphinx settings of the site. `python -m hetsyn_core.report.site` lays out its sources and builds it."""
+"""Sphinx settings of the site. `python -m tools.site` lays out its sources and builds it."""
 
 import re
 import tomllib

@@ -12,9 +12,9 @@ _HOME = {
     "SequentialDigits": "tasks.digits",
     "Speech": "tasks.speech",
     "train": "runs.train",
-    "experiment": "report.tables",
+    "experiment": "results.tables",
 }
-_MODULES = {"sweep": "runs.sweep", "claims": "report.claims", "plots": "report.plots", "tables": "report.tables"}
+_MODULES = {"sweep": "runs.sweep", "claims": "results.claims", "plots": "drawing.plots", "tables": "results.tables"}
 __all__ = [*_HOME, *_MODULES]
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from hetsyn_core import benchmark
-from hetsyn_core.benchmark import Shape
+from hetsyn_core.tasks.networks import Shape
+from tools import benchmark
 
 
 def test_a_tiny_shape_is_measured_and_written(tmp_path, monkeypatch, capsys):

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from hetsyn_core.paths import ROOT
-from hetsyn_core.report import site
+from tools import site
 
 NOTEBOOKS = site.notebooks()
 SOME = ("00_start_here", "05_three_targets")  # one that computes at once, one that trains

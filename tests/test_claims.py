@@ -6,9 +6,9 @@ import pytest
 
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.paths import ROOT
-from hetsyn_core.report import claims, cost, verdicts
-from hetsyn_core.report.tables import curves, frame
-from hetsyn_core.report.verdicts import FAILS, HOLDS, NO_TEST, NOT, NOT_ASKED, PARTLY, REPRODUCED, TOO_FEW
+from hetsyn_core.results import claims, cost, verdicts
+from hetsyn_core.results.tables import curves, frame
+from hetsyn_core.results.verdicts import FAILS, HOLDS, NO_TEST, NOT, NOT_ASKED, PARTLY, REPRODUCED, TOO_FEW
 from hetsyn_core.runs import records
 from hetsyn_core.runs.experiments import EXPERIMENTS
 from hetsyn_core.tasks import Speech
@@ -185,7 +185,7 @@ def test_what_is_not_computed_stands_in_the_ledger_as_such():
 def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(
-        "before\n<!-- ledger: made by python -m hetsyn_core.report.claims -->\nold\n<!-- end of ledger -->\nafter\n"
+        "before\n<!-- ledger: made by python -m hetsyn_core.results.claims -->\nold\n<!-- end of ledger -->\nafter\n"
     )
     row = verdicts.graded("3C", "a claim", "100 %", np.full(10, 60), (99.5, None), (95, None), " %")
     claims.write_readme(readme, [row])

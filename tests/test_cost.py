@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from hetsyn_core.benchmark import SHAPES
 from hetsyn_core.model.layer import VARIANTS, Network, Variant
-from hetsyn_core.report import cost
-from hetsyn_core.report.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAINED
+from hetsyn_core.results import cost
+from hetsyn_core.results.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAINED
 from hetsyn_core.runs.train import train
 from hetsyn_core.tasks import MatchToSample, Speech
+from hetsyn_core.tasks.networks import SHAPES
 
 
 def test_every_network_of_the_paper_has_the_parameters_of_table_3():

@@ -18,8 +18,8 @@ import pytest
 import torch
 from nbgrader.utils import is_grade, is_solution
 
-from hetsyn_core.coursework import assign, fence, grade
-from hetsyn_core.coursework.feedback import page
+from tools.coursework import assign, fence, grade
+from tools.coursework.feedback import page
 
 os.environ["MPLBACKEND"] = "agg"
 SOURCES = assign.read()

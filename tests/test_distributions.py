@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from hetsyn_core.datasets import allen
-from hetsyn_core.report import biology, distributions
+from hetsyn_core.drawing import biology, distributions
 
 rng = np.random.default_rng(1)
 

@@ -13,7 +13,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hetsyn_core.model import fused, reference
+from hetsyn_core.model import reference
+from hetsyn_core.model.fast import dispatch as fused
 from hetsyn_core.model.layer import Network
 from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 
@@ -204,7 +205,7 @@ def test_checked_lanes_notice_one_value_too_many():
     import numpy as np
     from numba import njit
 
-    from hetsyn_core.model.lanes import load, store
+    from hetsyn_core.model.fast.lanes import load, store
 
     @njit
     def copy(a, index):

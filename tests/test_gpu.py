@@ -23,8 +23,9 @@ triton = pytest.importorskip("triton", reason="Triton, which compiles for GPUs, 
 import test_fused
 from triton.backends.compiler import GPUTarget
 
-from hetsyn_core.model import gpu, reference
+from hetsyn_core.model import reference
 from hetsyn_core.model.checks import check_values
+from hetsyn_core.model.fast import gpu
 from hetsyn_core.model.layer import Network
 from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from hetsyn_core.model.layer import VARIANTS
-from hetsyn_core.report import claims, groups
-from hetsyn_core.report.groups import BIOLOGY, POST, PRE, RANDOM
-from hetsyn_core.report.tables import frame
-from hetsyn_core.report.verdicts import FAILS, HOLDS, TOO_FEW
+from hetsyn_core.results import claims
+from hetsyn_core.results import sharing as groups
+from hetsyn_core.results.sharing import BIOLOGY, POST, PRE, RANDOM
+from hetsyn_core.results.tables import frame
+from hetsyn_core.results.verdicts import FAILS, HOLDS, TOO_FEW
 from hetsyn_core.runs import records
 from hetsyn_core.runs.experiments import EXPERIMENTS, MEASURED, MEASURED_BINS, grid
 from hetsyn_core.tasks import MatchToSample, Speech

@@ -7,7 +7,7 @@ import nbformat
 import papermill
 import pytest
 
-from hetsyn_core.report.notebooks import ROOT
+from tools.figures import ROOT
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hetsyn_core.report import plots
+from hetsyn_core.drawing import plots
 
 
 def draw():

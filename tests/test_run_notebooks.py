@@ -1,9 +1,9 @@
-"""`python -m hetsyn_core.report.notebooks` on three small notebooks: good, failing, without parameters."""
+"""`python -m tools.figures` on three small notebooks: good, failing, without parameters."""
 
 import nbformat
 import pytest
 
-from hetsyn_core.report import notebooks as figures
+from tools import figures as figures
 
 KERNEL = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
 

@@ -13,8 +13,9 @@ import nbformat
 import pytest
 
 from hetsyn_core.paths import ROOT
-from hetsyn_core.report import claims, site
+from hetsyn_core.results import claims
 from hetsyn_core.runs.experiments import EXPERIMENTS
+from tools import site
 
 NOTEBOOKS = site.notebooks()
 MAP = site.read_map((ROOT / "docs" / "map.md").read_text(encoding="utf-8"))
@@ -192,7 +193,7 @@ def built(tmp_path_factory):
     pytest.importorskip("myst_nb", reason="needs the extra `site`")
     pytest.importorskip("sphinx_book_theme", reason="needs the extra `site`")
     target = tmp_path_factory.mktemp("site") / "pages"
-    command = [sys.executable, "-m", "hetsyn_core.report.site", "--output", target]
+    command = [sys.executable, "-m", "tools.site", "--output", target]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target

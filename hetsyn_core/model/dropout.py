@@ -18,7 +18,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
     """
     if x.device.type != "cpu" or x.dtype != torch.float32 or not 0 < share < 1:
         return F.dropout(x, share)
-    from .kernels import draw_kept  # not before, since a GPU needs no Numba
+    from .fast.cpu_kernels import draw_kept  # not before, since a GPU needs no Numba
 
     saved = torch.get_rng_state()  # after the seed: what is left | a flag, the next word's place, the words
     head, words = saved.numpy().view(np.uint64)[1:3], saved.numpy().view(np.uint64)[3 : 3 + WORDS]

@@ -1,4 +1,4 @@
-"""Execute every notebook and say what it made: `make figures`, or `python -m hetsyn_core.report.notebooks`."""
+"""Execute every notebook and say what it made: `make figures`, or `python -m tools.figures`."""
 
 import argparse
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 import papermill
 from papermill.engines import NBClientEngine, papermill_engines
 
-from ..paths import ROOT, figures_folder
+from hetsyn_core.paths import ROOT, figures_folder
 
 BAR = "{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}"
 
@@ -117,7 +117,7 @@ def table(rows: Sequence[tuple]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 where a notebook failed."""
-    parser = argparse.ArgumentParser(prog="hetsyn_core.report.notebooks", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="tools.figures", description=__doc__.split(":")[0])
     parser.add_argument("--profile", choices=("smoke", "quick", "paper"), default="paper")
     parser.add_argument("--fresh", action="store_true", help="compute again what is on record")
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")

@@ -18,7 +18,7 @@ from nbgrader.preprocessors import (
 )
 from nbgrader.utils import is_grade
 
-from ..paths import ROOT, write_whole
+from hetsyn_core.paths import ROOT, write_whole
 
 SOURCES = ROOT / "notebooks" / "exercises"
 HANDED_OUT = ROOT / "build" / "coursework"
@@ -67,7 +67,7 @@ def assign(sources: dict[str, NotebookNode], folder: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="hetsyn_core.coursework.assign", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="tools.coursework.assign", description=__doc__.split(":")[0])
     parser.add_argument("--sources", type=Path, default=SOURCES, help="folder of exercises with solutions")
     parser.add_argument("--to", type=Path, default=HANDED_OUT, help="where the student versions go")
     options = parser.parse_args(arguments)

@@ -17,13 +17,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..benchmark import SHAPES, Shape
 from ..model.layer import VARIANTS, Layer, Network, parameter_count
 from ..paths import ROOT
 from ..runs import records
 from ..runs.experiments import shd_data
 from ..runs.train import trained
 from ..tasks import MatchToSample, PatternGeneration, Speech
+from ..tasks.networks import SHAPES, Shape
 from ..tasks.run import TEST, TEST_SEED, Run
 
 NETWORKS = {shape.name: (shape.sizes, shape.recurrent) for shape in SHAPES} | {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from ..paths import ROOT
+from hetsyn_core.paths import ROOT
 
 GRACE_S = 20  # for a program to keep its time itself, before it is killed
 

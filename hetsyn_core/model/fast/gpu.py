@@ -19,9 +19,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import reference
-from .checks import check_input, check_neurons, check_synapses
-from .surrogate import MultiGaussian, Surrogate, Triangular
+from .. import reference
+from ..checks import check_input, check_neurons, check_synapses
+from ..surrogate import MultiGaussian, Surrogate, Triangular
 
 INTERPRETED = triton.knobs.runtime.interpret
 LARGEST = 256  # neurons of a recurrent layer

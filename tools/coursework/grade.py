@@ -21,7 +21,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.utils import determine_grade, is_grade, is_solution
 
-from ..paths import ROOT, write_whole
+from hetsyn_core.paths import ROOT, write_whole
+
 from . import execute, fence
 from .assign import SOURCES, read, student_version
 from .feedback import page
@@ -274,7 +275,7 @@ def grade(
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="hetsyn_core.coursework.grade", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="tools.coursework.grade", description=__doc__.split(":")[0])
     parser.add_argument("submissions", type=Path, help="a folder with one folder per student")
     parser.add_argument("--sources", type=Path, default=SOURCES, help="folder of exercises with solutions")
     parser.add_argument("--to", type=Path, default=GRADES, help="where grades.csv and the pages go")

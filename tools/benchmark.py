@@ -1,6 +1,6 @@
 """Time a training step of the paper's networks on the CPU and on the GPU, if there is one.
 
-python -m hetsyn_core.benchmark [--growth] [--quick] [--device cpu|cuda] [--threads N] [--seconds S] [--json FILE]
+python -m tools.benchmark [--growth] [--quick] [--device cpu|cuda] [--threads N] [--seconds S] [--json FILE]
 
 A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
 time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
@@ -30,36 +30,16 @@ from statistics import median, quantiles
 import numpy as np
 import torch
 
+from hetsyn_core.model import reference
+from hetsyn_core.model.fast import dispatch as fused
+from hetsyn_core.model.layer import Network
+from hetsyn_core.model.surrogate import MultiGaussian, Triangular
+from hetsyn_core.paths import write_whole
+from hetsyn_core.tasks.networks import SHAPES, Shape
+
 from . import benchmark_peers
 from .benchmark_peers import PEERS, measure, training_step
-from .model import fused, reference
-from .model.layer import Network
-from .model.surrogate import MultiGaussian, Triangular
-from .paths import write_whole
 
-
-@dataclass(frozen=True)
-class Shape:
-    """A network and a batch of the paper."""
-
-    name: str
-    batch: int
-    steps: int
-    sizes: tuple[int, ...]
-    recurrent: bool
-    density: float  # share of inputs that spike at a step; 1: analog input
-    gaussian: bool = False  # the multi-Gaussian surrogate
-    spiking_readout: bool = False
-
-
-SHAPES = (
-    Shape("pattern F (Fig. 2)", 1, 2000, (100, 100, 1), False, 0.01),
-    Shape("pattern R (Fig. 2)", 1, 2000, (100, 100, 1), True, 0.01),
-    Shape("match F (Fig. 3)", 32, 210, (30, 100, 2), False, 0.04),
-    Shape("match R (Fig. 3)", 32, 210, (30, 100, 2), True, 0.04),
-    Shape("SHD (Fig. 4)", 32, 250, (700, 128, 64, 20), True, 0.04, gaussian=True),
-    Shape("S-MNIST (Table 2)", 256, 784, (1, 64, 64, 10), True, 1, gaussian=True, spiking_readout=True),
-)
 OURS = (("fused", "HetSynLIF"), ("fused", "HomNeuLIF"), ("reference", "HetSynLIF"))
 GROWING = Shape("growth", 8, 200, (100, 100, 2), True, 0.04)
 AXES = {"steps": (50, 100, 200, 400, 800), "batch": (1, 4, 16, 64), "neurons": (25, 50, 100, 200, 400)}
@@ -297,7 +277,7 @@ def _processor() -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m hetsyn_core.benchmark", description="Time training steps.")
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmark", description="Time training steps.")
     parser.add_argument("--growth", action="store_true", help="time against steps, batch and synapses of one network")
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps, at most 4 trials, little patience")
     found = ["cpu"] + ["cuda"] * torch.cuda.is_available()

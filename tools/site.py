@@ -1,7 +1,7 @@
 """The site: every notebook with its stored outputs, the figures, the ledger, the map and the API, as pages that need
 no connection.
 
-    python -m hetsyn_core.report.site    # build/site/index.html
+    python -m tools.site    # build/site/index.html
 
 The sources are laid out in build/site-source: docs/ as it is, notebooks with alt text and the provenance of their
 figures, and the pages that are computed. Sphinx does the rest. No notebook is executed.
@@ -23,10 +23,9 @@ import nbformat
 from nbformat import NotebookNode
 
 import hetsyn_core
+from hetsyn_core.paths import ROOT, write_whole
 
-from ..paths import ROOT, write_whole
-
-INNER = ("hetsyn_core.model.kernels", "hetsyn_core.model.lanes")  # loops behind public functions
+INNER = ("hetsyn_core.model.fast.cpu_kernels", "hetsyn_core.model.fast.lanes")  # loops behind public functions
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -166,7 +165,7 @@ def exercises(root: Path = ROOT) -> dict[str, NotebookNode]:
     folder = root / "notebooks" / "exercises"
     if not folder.exists():
         return {}
-    from ..coursework.assign import read, student_version  # needs nbgrader
+    from .coursework.assign import read, student_version  # needs nbgrader
 
     return {name: student_version(source) for name, source in read(folder).items()}
 
@@ -258,7 +257,7 @@ def build(source: Path, target: Path) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="hetsyn_core.report.site", description="Build the site from what is here.")
+    parser = argparse.ArgumentParser(prog="tools.site", description="Build the site from what is here.")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "site", help="where the pages go")
     target = parser.parse_args(arguments).output.resolve()
     source = target.with_name(f"{target.name}-source")

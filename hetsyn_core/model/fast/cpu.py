@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import kernels
-from .checks import check_input, check_neurons, check_synapses
-from .surrogate import MultiGaussian, Surrogate, Triangular
+from ..checks import check_input, check_neurons, check_synapses
+from ..surrogate import MultiGaussian, Surrogate, Triangular
+from . import cpu_kernels as kernels
 
 EMPTY = np.zeros(0, np.float32)
 

@@ -1,6 +1,6 @@
 """What the paper claims with each figure and table, and what the records say: the ledger.
 
-python -m hetsyn_core.report.claims    # writes data/ledger.md, and one line a figure into README.md
+python -m hetsyn_core.results.claims    # writes data/ledger.md, and one line a figure into README.md
 
 Every row is computed: the numbers from the records, the verdict from the numbers (`verdicts`). Each function takes
 the records of the experiment it is named after; Table 3 needs none, its networks are counted. A run that never reaches
@@ -20,7 +20,8 @@ from ..runs.experiments import EXPERIMENTS, MEASURED, READINGS, RIVALS, quiet_hz
 from ..tasks import pattern
 from ..tasks.run import TEMPLATE
 from ..tasks.speech import DELETED, REGENERATED, SHD, TI46, TIDIGITS, WARPS
-from . import cost, groups
+from . import cost
+from . import sharing as groups
 from .tables import frame, readings, to_95
 from .verdicts import HOLDS, NO_TEST, NOT, NOT_ASKED, PARTLY, REPRODUCED, best, graded, interval, ranked, row, show
 
@@ -423,7 +424,7 @@ def _figure(panel: str) -> str:
 
 def write_readme(path: Path, rows: list[dict]) -> None:
     """Put the summary between the two comments of a README that enclose it."""
-    begin, end = "<!-- ledger: made by python -m hetsyn_core.report.claims -->", "<!-- end of ledger -->"
+    begin, end = "<!-- ledger: made by python -m hetsyn_core.results.claims -->", "<!-- end of ledger -->"
     text = path.read_text(encoding="utf-8")
     if begin not in text or end not in text:
         raise ValueError(f"{path} has no place for the ledger: {begin} and {end}")
@@ -435,7 +436,7 @@ def write_readme(path: Path, rows: list[dict]) -> None:
 def main() -> None:
     """Write the ledger and its summary."""
     rows = ledger()
-    made = "Made by `python -m hetsyn_core.report.claims` from the records; `notebooks/14_claims.ipynb` has the rules."
+    made = "Made by `python -m hetsyn_core.results.claims` from the records; `notebooks/14_claims.ipynb` has the rules."
     write_whole(ROOT / "data" / "ledger.md", f"# The ledger\n\n{made}\n\n{markdown(rows)}\n".encode())
     write_readme(ROOT / "README.md", rows)
 
