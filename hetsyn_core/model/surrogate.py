@@ -44,6 +44,11 @@ class MultiGaussian:
 
 
 Surrogate = Triangular | MultiGaussian
+SURROGATES = {
+    "triangular": Triangular(),
+    "multi_gaussian": MultiGaussian(),
+    "gaussian": MultiGaussian(height=0.0),  # without the side lobes, which push a silent neuron further down
+}
 
 
 class _Spike(torch.autograd.Function):
