@@ -15,7 +15,7 @@ _HOME = {
     "trained": "runs.record",
     "experiment": "results.tables",
 }
-_MODULES = {"sweep": "runs.sweep", "claims": "results.claims", "plots": "drawing.plots", "tables": "results.tables"}
+_MODULES = {"sweep": "runs.sweep", "ledger": "results.ledger", "plots": "drawing.plots", "tables": "results.tables"}
 __all__ = [*_HOME, *_MODULES]
 
 

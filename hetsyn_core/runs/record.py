@@ -85,7 +85,7 @@ class Record:
     @property
     def best_test_score(self) -> float | None:
         """The best test epoch, the published habit: it is chosen by the test set."""
-        return float(max(self.test_curve[self.score])) if self.test_curve else None
+        return as_written(max(self.test_curve[self.score])) if self.test_curve else None
 
     @property
     def chosen_epoch(self) -> int | None:
@@ -95,7 +95,7 @@ class Record:
     @property
     def chosen_test_score(self) -> float | None:
         """The test score at the epoch that validation chooses."""
-        return None if self.chosen_epoch is None else float(self.test_curve[self.score][self.chosen_epoch])
+        return None if self.chosen_epoch is None else as_written(self.test_curve[self.score][self.chosen_epoch])
 
     def found(self) -> dict[str, float]:
         """What all analyses found, by name."""
@@ -104,6 +104,11 @@ class Record:
     def iterations_to(self, level: float) -> int | None:
         """Batches until the mean of the last ten scores first is ``level`` or more; None: never."""
         return iterations_to(level, self.train_curve[self.score])
+
+
+def as_written(value: np.float32) -> float:
+    """A share from a float32 curve as it would be written: 0.5775, not 0.57749998."""
+    return round(float(value), 7)
 
 
 def iterations_to(level: float, scores: np.ndarray, window: int = WINDOW) -> int | None:
