@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..datasets import allen
-from ..model.layer import tau_from_decay
+from ..model.time_constants import tau_from_decay
 from ..runs.record import Record
 from . import distributions
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..model.layer import VARIANTS, Layer, Network, parameter_count
+from ..model.time_constants import Sharing
 from ..paths import ROOT
 from ..runs.evaluate import split_rng
 from ..runs.experiments import shd_data
@@ -68,9 +69,9 @@ def table3() -> pd.DataFrame:
 def currents(layer: Layer) -> Tensor:
     """Which of its neuron's currents each synapse flows into, whole numbers (post, pre + recurrent)."""
     n_all = layer.n_pre + (0 if layer.recurrent_weight is None else layer.n_post)
-    if isinstance(layer.shared, int):
+    if layer.group is not None:
         return layer.group.expand(-1, n_all)
-    one = torch.arange(n_all) if layer.shared == "synapse" else torch.zeros(n_all, dtype=torch.long)
+    one = torch.arange(n_all) if layer.sharing == Sharing.SYNAPSE else torch.zeros(n_all, dtype=torch.long)
     return one.expand(layer.n_post, -1)
 
 
@@ -94,7 +95,7 @@ def layer_operations(layer: Layer, x: Tensor, z: Tensor | None) -> pd.DataFrame:
     own_spikes = own * int(before.sum())
     states = torch.tensor([len(row.unique()) + own for row in current])
     busy = (x.any(2, keepdim=True) | (before != 0)).sum((0, 1))
-    if layer.shared == "synapse":
+    if layer.sharing == Sharing.SYNAPSE:
         reached = n * int(x.sum())
     else:
         reached = sum(int((x.float() @ (current == c).float().T > 0).sum()) for c in current.unique())

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from ..datasets.events import Raster, bin_events
-from ..model.layer import Network, parameter_from_tau, tau_from_decay
+from ..model.layer import Network
+from ..model.time_constants import parameter_from_tau, tau_from_decay
 from ..tasks.classify import in_batches
 from ..tasks.match import CHANNELS, GROUP, MatchToSample
 from ..tasks.pattern import PatternGeneration

@@ -7,8 +7,9 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, StepLR
 
-from ..model.layer import VARIANTS, Network, Variant
+from ..model.layer import Network
 from ..model.surrogate import SURROGATES
+from ..model.time_constants import Sharing
 from ..tasks.task import Task
 
 WARM_UP, PLATEAU = 0.05, 0.05  # shares of the cosine's batches: up to the full rate, and cut off at its end
@@ -20,20 +21,19 @@ def make_network(task: Task, sizes: Sequence[int] | None = None) -> Network:
     Args:
         sizes: neurons of each layer, where the data that say so are not here.
     """
-    variant, tau_s = VARIANTS[task.variant], task.initial_tau_s()
     return Network(
         tuple(sizes or task.sizes()),
-        variant=Variant(task.groups, trainable=True) if task.groups else variant,
+        variant=task.variant,
+        sharing=Sharing(task.grouped_by, task.groups) if task.groups else None,
         recurrent=task.recurrent,
-        grouped_by=task.grouped_by,
-        **({"tau_s_draw": tau_s} if variant.trainable else {"tau_s_ms": tau_s}),
+        tau_s=task.initial_tau_s(),
         adaptation=(task.tau_a_ms, task.a),
         dt_ms=task.dt_ms,
         tau_reset_ms=task.tau_reset_ms,
         frozen=task.frozen,
         parameterization=task.parameterization,
         surrogate=SURROGATES[task.surrogate],
-        spiking_readout=task.readout == "spiking",
+        readout=task.readout,
         dropout=task.dropout,
         generator=torch.Generator().manual_seed(task.seed),
     )

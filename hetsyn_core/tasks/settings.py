@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
-from ..model.layer import VARIANTS, Variant, draw_tau
+from ..model.layer import VARIANTS, Variant
 from ..model.surrogate import SURROGATES
-
-TauS = float | tuple[str, float, float]
+from ..model.time_constants import TauS, draw_tau
 
 
 @dataclass(frozen=True, kw_only=True)
