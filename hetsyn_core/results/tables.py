@@ -196,7 +196,7 @@ def epoch_curves(records: Sequence[Record]) -> pd.DataFrame:
     """
 
     def points(record: Record) -> pd.DataFrame:
-        percent = 100 * record.test_curve[record.score]
+        percent = 100 * record.test_curve[record.score].astype(float)
         return pd.DataFrame({"epoch": np.arange(1, len(percent) + 1), "percent": percent})
 
     return _with_settings(records, points)
