@@ -76,7 +76,7 @@ def speech(found: list[dict]) -> pd.DataFrame:
             "time constants": kinds,
             "seed": points["seed"],
             "epoch": points["iteration"],
-            "percent": 100 * points["value"],
+            "percent": 100 * points["value"].astype("float32"),  # the precision of a curve on record
         }
     )
     return table[table["epoch"] <= table.groupby("time constants")["epoch"].max().min()]
