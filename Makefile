@@ -52,7 +52,7 @@ test: $(READY)
 
 records: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.runs.experiments
-	@$(VENV_PYTHON) -m hetsyn_core.results.claims
+	@$(VENV_PYTHON) -m hetsyn_core.results.ledger
 
 # .jupyter/ turns JupyterLab's question about news off, and its search for updates.
 lab: $(READY)

@@ -6,15 +6,16 @@ from importlib import import_module
 _HOME = {
     "Layer": "model.layer",
     "Network": "model.layer",
-    "Run": "tasks.run",
+    "Task": "tasks.task",
     "MatchToSample": "tasks.match",
     "PatternGeneration": "tasks.pattern",
     "SequentialDigits": "tasks.digits",
     "Speech": "tasks.speech",
     "train": "runs.train",
+    "trained": "runs.record",
     "experiment": "results.tables",
 }
-_MODULES = {"sweep": "runs.sweep", "claims": "results.claims", "plots": "drawing.plots", "tables": "results.tables"}
+_MODULES = {"sweep": "runs.sweep", "ledger": "results.ledger", "plots": "drawing.plots", "tables": "results.tables"}
 __all__ = [*_HOME, *_MODULES]
 
 

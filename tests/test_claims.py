@@ -1,14 +1,37 @@
 """The ledger can come out either way, and what the README shows is what the records say."""
 
+from dataclasses import fields, replace
+from string import Formatter
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.paths import ROOT
-from hetsyn_core.results import claims, cost, verdicts
+from hetsyn_core.results import claims, cost, ledger, table4
+from hetsyn_core.results.claims import ALL, CLAIMS, NOT_ASKED, TABLE3, Claim, where
 from hetsyn_core.results.tables import curves, frame
-from hetsyn_core.results.verdicts import FAILS, HOLDS, NO_TEST, NOT, NOT_ASKED, PARTLY, REPRODUCED, TOO_FEW
+from hetsyn_core.results.verdicts import (
+    FAILS,
+    HOLDS,
+    NO_TEST,
+    NOT,
+    PARTLY,
+    REPRODUCED,
+    TOO_FEW,
+    Best,
+    Counted,
+    Ranked,
+    Ratio,
+    Within,
+    WithinTenth,
+    at_least,
+    at_most,
+    between,
+    interval,
+    show,
+)
 from hetsyn_core.runs import records
 from hetsyn_core.runs.experiments import EXPERIMENTS
 from hetsyn_core.tasks import Speech
@@ -19,12 +42,70 @@ def runs(hetsyn, others=1.0, n=10, spread=0.1):
     rng = np.random.default_rng(0)
     level = {v: hetsyn if v == "HetSynLIF" else others for v in VARIANTS}
     return pd.DataFrame(
-        {"seed": s, "variant": v, "mse": level[v] + spread * rng.standard_normal()} for v in VARIANTS for s in range(n)
+        {"seed": s, "who": v, "mse": level[v] + spread * rng.standard_normal()} for v in VARIANTS for s in range(n)
     )
 
 
 def verdict(data, lower=True):
-    return verdicts.best(data, "2", "a claim", "mse", lower)["verdict"]
+    return Best("mse", lower).judge(data).verdict
+
+
+def verdicts_of(name, found):
+    """Rows of the ledger about an experiment, from records."""
+    return ledger.judge(CLAIMS, name, frame(found))
+
+
+def test_what_a_claim_is_about_has_one_answer():
+    (claim,) = [claim for claim in CLAIMS if claim.figure == "3D"]
+    assert claim.rule == Within("success", at_least(90), at_least(50), percent=True, statistic=np.mean)
+    assert (claim.experiment, claim.runs, claim.over) == ("fig3", where(recurrent=False), ("hidden",))
+    told = [(claim.figure, claim.text, claim.experiment, claim.rule) for claim in CLAIMS]
+    assert all(told.count(one) == 1 for one in told)
+
+
+def columns_of(claim):
+    """What its rule reads."""
+    metric = claim.rule.metric
+    named = {metric.metric, metric.setting} if isinstance(metric, Ratio) else {metric}
+    return named | ({claim.rule.setting} if isinstance(claim.rule, WithinTenth) else {"who"})
+
+
+COMMITTED = sorted((ROOT / "data" / "records").glob("*.parquet"))
+
+
+@pytest.mark.skipif(not COMMITTED, reason="no records are committed")
+@pytest.mark.parametrize("name", dict.fromkeys(claim.experiment for claim in CLAIMS))
+def test_a_claim_names_an_experiment_its_settings_and_a_metric_that_its_runs_have(name, monkeypatch):
+    monkeypatch.setenv("HETSYN_RECORDS", str(ROOT / "data"))
+    if name == TABLE3:
+        assert {claim.rule for claim in CLAIMS if claim.experiment == name} == {Counted("counted", "Table 3")}
+        assert {"counted", "Table 3"} <= set(cost.table3())
+        return
+    own = EXPERIMENTS[name]("paper", {})
+    one_each = {(run.recurrent, run.variant, run.tau_s_draw): run for run in own}  # few, and of all kinds
+    table = frame([record for record in records.load(list(one_each.values())) if record])
+    for claim in (claim for claim in CLAIMS if claim.experiment == name):
+        made = {"reading", "mu"} if name == "table4" else {"neurons", "rivals"}  # by the choice of runs
+        assert columns_of(claim) | set(claim.over) <= set(table) | made, claim
+        if isinstance(claim.runs, claims.Where):
+            assert dict(claim.runs.settings).keys() <= {field.name for field in fields(own[0])} | {"start"}, claim
+        used = {word for _, word, _, _ in Formatter().parse(claim.text) if word}
+        assert used <= {"data", *claim.over}, claim
+
+
+def test_runs_are_chosen_by_their_settings():
+    data = pd.DataFrame({"recurrent": [False, False, True], "hidden": [5, 20, 50]})
+    assert list(where(recurrent=False, hidden=max)(data)["hidden"]) == [20]
+    assert list(where(hidden=50)(data)["recurrent"]) == [True] and len(ALL(data)) == 3
+    assert where(hidden=50)(pd.DataFrame()).empty and where(lr=1)(data).empty
+
+
+def test_neighbours_over_the_same_setting_take_turns():
+    own = tuple(Claim(f, "{hidden}", "x", "e", ALL, Within("mse", at_most(1), at_most(2)), ("hidden",)) for f in "ab")
+    data = pd.concat([runs(0.5).assign(hidden=n) for n in (5, 20)])
+    assert [(row.claim.figure, row.claim.text) for row in ledger.judge(own, "e", data)] == [
+        ("a", "5"), ("b", "5"), ("a", "20"), ("b", "20"),
+    ]  # fmt: skip
 
 
 def test_a_comparison_comes_out_as_the_data_say():
@@ -33,22 +114,23 @@ def test_a_comparison_comes_out_as_the_data_say():
     assert verdict(runs(0.5, n=3)) == TOO_FEW
     assert verdict(runs(1.0, spread=0)) == PARTLY  # a tie
     unclear = runs(0.99, spread=0.02)
-    unclear.loc[unclear["variant"] == "HomNeuLIF", "mse"] = 5.0
+    unclear.loc[unclear["who"] == "HomNeuLIF", "mse"] = 5.0
     assert verdict(unclear) in (PARTLY, NOT)
 
 
 def test_one_better_variant_is_enough_to_fail():
     data = runs(0.5)
-    data.loc[data["variant"] == "HetNeuLIF", "mse"] = 0.1
-    row = verdicts.best(data, "2", "a claim", "mse", lower=True)
-    assert row["verdict"] == NOT and "HetNeuLIF" in row["measured"]
+    data.loc[data["who"] == "HetNeuLIF", "mse"] = 0.1
+    found = Best("mse", lower=True).judge(data)
+    assert found.verdict == NOT and "HetNeuLIF" in found.measured
 
 
 def test_others_than_the_variants_can_be_the_rivals():
-    data = runs(0.5)[lambda r: r["variant"].isin(["HetSynLIF", "HetNeuLIF"])].replace("HetNeuLIF", "fixed")
-    row = verdicts.best(data, "beyond", "a claim", "mse", True, others=["fixed"], paper=NOT_ASKED)
-    assert row["verdict"] == HOLDS and row["rule"].startswith(HOLDS) and "next fixed" in row["measured"]
-    assert verdicts.best(data, "beyond", "a claim", "mse", True, others=["as large"])["verdict"] == TOO_FEW
+    data = runs(0.5)[lambda r: r["who"].isin(["HetSynLIF", "HetNeuLIF"])].replace("HetNeuLIF", "fixed")
+    claim = Claim("beyond", "a claim", NOT_ASKED, "fig2", ALL, Best("mse", lower=True).than("fixed"))
+    found = ledger.judge_one(claim, data).found
+    assert found.verdict == HOLDS and found.rule.startswith(HOLDS) and "next fixed" in found.measured
+    assert Best("mse", lower=True).than("as large").judge(data).verdict == TOO_FEW
 
 
 def grouped(effect):
@@ -62,19 +144,22 @@ def grouped(effect):
 
 
 def test_controls_come_out_as_the_data_say():
-    large = claims.controls_match(grouped(lambda run: 0.9 if run.variant == "HetSynLIF" else 0.6))[0]
-    assert large["verdict"] == HOLDS and "as many parameters" in large["claim"]
-    verdict = [row["verdict"] for row in claims.controls_match(grouped(lambda run: 0.5 + 0.4 * (run.frozen == 1)))]
-    assert verdict[1:] == [FAILS, FAILS]
-    verdict = [row["verdict"] for row in claims.controls_match(grouped(lambda run: 0.9 - 0.4 * (run.frozen == 1)))]
-    assert verdict[1:] == [HOLDS, HOLDS]
+    def feedforward(effect):
+        return verdicts_of("controls_match", grouped(effect))[:3]
+
+    large = feedforward(lambda run: 0.9 if run.variant == "HetSynLIF" else 0.6)[0]
+    assert large.found.verdict == HOLDS and "as many parameters" in large.claim.text
+    found = [row.found.verdict for row in feedforward(lambda run: 0.5 + 0.4 * (run.frozen == 1))]
+    assert found[1:] == [FAILS, FAILS]
+    found = [row.found.verdict for row in feedforward(lambda run: 0.9 - 0.4 * (run.frozen == 1))]
+    assert found[1:] == [HOLDS, HOLDS]
 
 
 def test_a_better_median_is_against_it_even_if_most_pairs_are_not():
-    data = runs(0.5, n=5).sort_values(["variant", "seed"])
-    data.loc[data["variant"] == "HetSynLIF", "mse"] = [1.0, 2.0, 5.0, 6.0, 7.0]
-    data.loc[data["variant"] == "HetNeuLIF", "mse"] = [1.1, 2.1, 4.0, 6.1, 7.1]
-    data.loc[data["variant"].str.startswith("Hom"), "mse"] = 9.0
+    data = runs(0.5, n=5).sort_values(["who", "seed"])
+    data.loc[data["who"] == "HetSynLIF", "mse"] = [1.0, 2.0, 5.0, 6.0, 7.0]
+    data.loc[data["who"] == "HetNeuLIF", "mse"] = [1.1, 2.1, 4.0, 6.1, 7.1]
+    data.loc[data["who"].str.startswith("Hom"), "mse"] = 9.0
     assert verdict(data) == NOT
 
 
@@ -84,64 +169,99 @@ def test_a_missing_run_is_left_out_of_its_pair():
     assert verdict(data) == REPRODUCED
 
 
+def accurate(share, n=10):
+    return pd.DataFrame({"who": "HetSynLIF", "accuracy": np.full(n, share)})
+
+
 @pytest.mark.parametrize("value, expected", [(99.8, REPRODUCED), (97, PARTLY), (60, NOT)])
 def test_a_number_is_graded_by_its_rule(value, expected):
-    row = verdicts.graded("3C", "a claim", "100 %", np.full(10, value), (99.5, None), (95, None), " %")
-    assert row["verdict"] == expected and row["rule"] == "reproduced: at least 99.5 %; partly: at least 95 %"
-    assert row["measured"].startswith(f"{value:.3g}")
+    found = Within("accuracy", at_least(99.5), at_least(95), percent=True).judge(accurate(value / 100))
+    assert found.verdict == expected and found.rule == "reproduced: at least 99.5 %; partly: at least 95 %"
+    assert found.measured.startswith(f"{value:.3g}")
 
 
 def test_a_number_that_is_too_good_is_not_reproduced_either():
-    found = [
-        verdicts.graded("A3", "a claim", "80 %", np.full(5, x), (70, 90), (60, None))["verdict"] for x in (80, 100, 50)
-    ]
-    assert found == [REPRODUCED, PARTLY, NOT]
+    rule = Within("accuracy", between(70, 90), at_least(60), percent=True)
+    assert [rule.judge(accurate(x, 5)).verdict for x in (0.8, 1.0, 0.5)] == [REPRODUCED, PARTLY, NOT]
+    assert rule.words == "reproduced: 70 to 90 %; partly: at least 60 %"
+
+
+def test_a_ratio_is_taken_seed_by_seed():
+    data = pd.DataFrame(
+        {"seed": s, "who": "HetSynLIF", "iterations": i, "mse": s + i} for s in range(5) for i in (1, 9)
+    )
+    ratio = Ratio("mse", "iterations", 9, 1)
+    assert list(ratio.of(data)) == [9, 5, 11 / 3, 3, 2.6]
+    found = Within(ratio, at_most(4), at_most(5)).judge(data)
+    assert (found.verdict, found.measured, found.n) == (REPRODUCED, "3.67", 5)
+    missing = data[(data["iterations"] == 1) | (data["seed"] > 0)]
+    assert Within(ratio, at_most(4), at_most(5)).judge(missing).n == 4
+    assert Within(ratio, at_most(4), at_most(5)).judge(data[data["iterations"] == 1]).measured == "no such run"
 
 
 def test_interval_holds_the_median_and_repeats_itself():
     values = np.random.default_rng(1).standard_normal(50)
-    low, high = verdicts.interval(values)
-    assert low < np.median(values) < high and verdicts.interval(values) == (low, high)
-    assert verdicts.show(*verdicts.interval(values[:1])) == "one run, no interval"
+    low, high = interval(values)
+    assert low < np.median(values) < high and interval(values) == (low, high)
+    assert show(*interval(values[:1])) == "one run, no interval"
 
 
 def test_table3_is_counted_and_a_network_that_is_larger_counts_against_it():
     counts = cost.table3()
-    (found,) = claims.table3(counts)
-    assert found["verdict"] == REPRODUCED and found["measured"] == "32 of 32"
-    assert claims.table3(counts.assign(counted=counts["counted"] + 1))[0]["verdict"] == NOT
+    judged = lambda table: ledger.judge(CLAIMS, TABLE3, table)
+    (row,) = judged(counts)
+    assert row.found.verdict == REPRODUCED and row.found.measured == "32 of 32"
+    assert judged(counts.assign(counted=counts["counted"] + 1))[0].found.verdict == NOT
     one_off = counts["counted"].where(counts["counted"] != 239_104, 239_105)
-    assert claims.table3(counts.assign(counted=one_off))[0]["verdict"] == PARTLY
+    assert judged(counts.assign(counted=one_off))[0].found.verdict == PARTLY
+
+
+def table4_runs(kinds, mu=table4.MU):
+    """Five runs of each of some readings, a parameterization and a factor on all of the paper's numbers."""
+    return frame(
+        {
+            "config": dict(
+                recurrent=False, variant="HetSynLIF", seed=seed, hidden=[100], parameterization=name,
+                tau_s_draw=["normal", start, 0.1 * start], decay_lr_scale=1.0,
+                frozen=0.0, groups=None, grouped_by="random",
+            ),
+            "metrics": {
+                quantity: factor * numbers[k] / (1 if quantity.endswith("tau") else 100)
+                for quantity, numbers in table4.PAPER.items()
+            },
+        }
+        for name, factor in kinds.items()
+        for k, start in enumerate(mu)
+        for seed in range(5)
+    )  # fmt: skip
 
 
 def test_table4_under_the_papers_own_numbers_is_reproduced_and_under_others_not():
-    own = pd.DataFrame(claims.TABLE4).assign(mu=(100, 200, 400))
-
-    def rows(**readings):
-        parts = [own.assign(reading=f"F, {n}", **own[list(claims.TABLE4)] * f) for n, f in readings.items()]
-        return claims.table4_rows(pd.concat(5 * parts))
-
+    found = lambda **kinds: ledger.judge(CLAIMS, "table4", table4_runs(kinds))
     # What is chosen by the paper's numbers is no test of them.
-    assert [r["verdict"] for r in rows(decay=2.0, tau=1.0, log_tau=3.0)] == 5 * [NOT] + 5 * [NO_TEST]
-    assert [r["verdict"] for r in rows(decay=1.0)] == 5 * [REPRODUCED]
-    assert claims.table4_distance(own) == 0
+    rows = found(decay=2.0, tau=1.0, log_tau=3.0)
+    assert [row.found.verdict for row in rows] == 5 * [NOT] + 5 * [NO_TEST]
+    assert [row.claim.text.split("reading: ")[1] for row in rows] == 5 * ["F, decay"] + 5 * ["F, tau"]
+    assert [row.found.verdict for row in found(decay=1.0)] == 5 * [REPRODUCED]
+    assert table4.distance(table4.readings(table4_runs({"decay": 1.0}))) == pytest.approx(0, abs=1e-12)
+    assert ledger.judge(CLAIMS, "table4", table4_runs({"decay": 1.0}, mu=table4.MU[:2])) == []
 
 
 def test_a_ranking_is_the_papers_or_not():
-    level = dict(zip(VARIANTS, (1.0, 2.0, 3.0, 4.0)))
+    level = dict(zip(VARIANTS, (1.0, 2.0, 3.0, 4.0), strict=True))
     rng = np.random.default_rng(0)
     data = pd.DataFrame(
-        {"seed": s, "variant": v, "mse": level[v] + 0.1 * rng.standard_normal()} for v in VARIANTS for s in range(6)
+        {"seed": s, "who": v, "mse": level[v] + 0.1 * rng.standard_normal()} for v in VARIANTS for s in range(6)
     )
-    ranked = lambda runs: verdicts.ranked(runs, "4", "a claim", "mse")["verdict"]
+    ranked = lambda runs: Ranked("mse").judge(runs).verdict
     assert ranked(data) == REPRODUCED
-    swapped = data.replace({"variant": {"HomNeuLIF": "HomNeuALIF", "HomNeuALIF": "HomNeuLIF"}})
+    swapped = data.replace({"who": {"HomNeuLIF": "HomNeuALIF", "HomNeuALIF": "HomNeuLIF"}})
     assert ranked(swapped) == PARTLY
-    reverse = dict(zip(VARIANTS, reversed(VARIANTS)))
-    assert ranked(data.replace({"variant": reverse})) == NOT
-    tied = data.assign(mse=data["mse"].where(data["variant"] != "HomNeuLIF", 2.0))
+    reverse = dict(zip(VARIANTS, reversed(VARIANTS), strict=True))
+    assert ranked(data.replace({"who": reverse})) == NOT
+    tied = data.assign(mse=data["mse"].where(data["who"] != "HomNeuLIF", 2.0))
     assert ranked(tied) == PARTLY
-    assert ranked(data[data["seed"] < 3]) == ranked(data[data["variant"] != "HetNeuLIF"]) == TOO_FEW
+    assert ranked(data[data["seed"] < 3]) == ranked(data[data["who"] != "HetNeuLIF"]) == TOO_FEW
 
 
 def speech_records(accuracy, n=6, data="SHD regenerated from HD", **metrics):
@@ -159,41 +279,48 @@ def speech_records(accuracy, n=6, data="SHD regenerated from HD", **metrics):
 
 
 def test_speech_is_held_against_the_paper_three_ways():
-    accuracy = dict(zip(VARIANTS, (0.80, 0.84, 0.88, 0.91)))
-    rows = claims.fig4(speech_records(accuracy))
-    assert all("SHD regenerated from HD" in r["claim"] for r in rows)
-    verdict = {r["claim"].split(" (")[0]: r["verdict"] for r in rows}
+    accuracy = dict(zip(VARIANTS, (0.80, 0.84, 0.88, 0.91), strict=True))
+    rows = verdicts_of("fig4", speech_records(accuracy))
+    assert all("SHD regenerated from HD" in row.claim.text for row in rows)
+    verdict = {row.claim.text.split(" (")[0]: row.found.verdict for row in rows}
     assert verdict["R-HetSynLIF is most accurate, last epoch"] == verdict["ranking, last epoch"] == REPRODUCED
     assert verdict["R-HetSynLIF on SHD, last epoch"] == REPRODUCED  # 91.0; the authors' script has 90.77
     assert verdict["R-HetSynLIF on SHD, best test epoch, the published habit"] == REPRODUCED  # 92.5
-    assert all(r["verdict"] == REPRODUCED for r in rows if r["figure"] in ("4C", "4D", "4F"))
-    few = claims.fig4(speech_records({"HetSynLIF": 0.91}, n=1))
-    assert {r["verdict"] for r in few} == {TOO_FEW} and {r["n"] for r in few} == {0, 1}
-    other = claims.fig4(speech_records(accuracy, readout_tau=13.0, readout_above_20=0.3))
-    assert [r["verdict"] for r in other if r["figure"] == "4D"] == [NOT, NOT]
-    (held_out,) = claims.fig4_held_out(speech_records(accuracy, chosen_test_accuracy=0.95))
-    assert held_out["measured"] == "95 %" and held_out["verdict"] == REPRODUCED
+    assert all(row.found.verdict == REPRODUCED for row in rows if row.claim.figure in ("4C", "4D", "4F"))
+    few = verdicts_of("fig4", speech_records({"HetSynLIF": 0.91}, n=1))
+    assert {row.found.verdict for row in few} == {TOO_FEW} and {row.found.n for row in few} == {0, 1}
+    other = verdicts_of("fig4", speech_records(accuracy, readout_tau=13.0, readout_above_20=0.3))
+    assert [row.found.verdict for row in other if row.claim.figure == "4D"] == [NOT, NOT]
+    (held_out,) = verdicts_of("fig4_held_out", speech_records(accuracy, chosen_test_accuracy=0.95))
+    assert held_out.found.measured == "95 %" and held_out.found.verdict == REPRODUCED
+    (other_data, *_) = verdicts_of("table2_fsdd", speech_records(accuracy, n=3))  # SHD for TiDigits
+    assert other_data.found.verdict == NO_TEST and other_data.found.rule == "no test: other data"
 
 
 def test_what_is_not_computed_stands_in_the_ledger_as_such():
-    rows = [
-        row for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist") for row in claims.CLAIMS[name]([])
-    ]
-    assert len(rows) == 5 and all(r["measured"] == "no such run" and r["verdict"] == TOO_FEW for r in rows)
+    for name, n in {"fig4": 8, "fig4_held_out": 1, "table2_fsdd": 3, "table2_smnist": 1}.items():
+        rows = verdicts_of(name, [])
+        assert len(rows) == n and all(row.found.verdict == TOO_FEW and row.found.n == 0 for row in rows)
+        accuracies = [row.found.measured for row in rows if row.claim.figure in ("T1", "T2")]
+        assert set(accuracies) <= {"no such run", "not all variants were run"}
+        assert all("no data" in row.claim.text for row in rows)
 
 
 def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(
-        "before\n<!-- ledger: made by python -m hetsyn_core.results.claims -->\nold\n<!-- end of ledger -->\nafter\n"
+        "before\n<!-- ledger: made by python -m hetsyn_core.results.ledger -->\nold\n<!-- end of ledger -->\nafter\n"
     )
-    row = verdicts.graded("3C", "a claim", "100 %", np.full(10, 60), (99.5, None), (95, None), " %")
-    claims.write_readme(readme, [row])
+    claim = Claim(
+        "3C", "a claim", "100 %", "fig3c", ALL, Within("accuracy", at_least(99.5), at_least(95), percent=True)
+    )
+    row = ledger.judge_one(claim, accurate(0.6))
+    ledger.write_readme(readme, [row])
     text = readme.read_text()
     assert text.startswith("before\n<!--") and text.endswith("<!-- end of ledger -->\nafter\n") and "old" not in text
     assert "1 claims: 1 not reproduced." in text and "| Fig. 3 | 1 | 0 | a claim: 60 % (not reproduced) |" in text
-    beyond = verdicts.graded("beyond", "more", NOT_ASKED, np.full(10, 60), (50, None), (40, None))
-    claims.write_readme(readme, [row, beyond])
+    more = replace(claim, figure="beyond", paper=NOT_ASKED, rule=Within("accuracy", at_least(0.5), at_least(0.4)))
+    ledger.write_readme(readme, [row, ledger.judge_one(more, accurate(0.6))])
     text = readme.read_text()
     assert (
         "1 claims: 1 not reproduced. Beyond the paper, 1: 1 holds." in text
@@ -201,7 +328,15 @@ def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     )
     readme.write_text("no place")
     with pytest.raises(ValueError, match="no place for the ledger"):
-        claims.write_readme(readme, [row])
+        ledger.write_readme(readme, [row])
+
+
+def test_the_ledger_of_some_experiments_is_of_the_paper_or_beyond_it():
+    own = frame(grouped(lambda run: 0.9))
+    assert ledger.of(controls_match=own).empty
+    table = ledger.of(beyond=True, controls_match=own)
+    assert set(table["paper"]) == {NOT_ASKED} and table.index.names == ["figure", "claim"] and len(table) == 6
+    assert list(table) == ["paper", "measured", "interval", "n", "verdict", "rule"]
 
 
 def test_tables_of_records():
@@ -210,11 +345,17 @@ def test_tables_of_records():
     failed = {"config": config | {"seed": 2}, "failed": "iteration 3: the loss is nan"}
     table = frame([good, failed])
     assert list(table["model"]) == ["R-HetSynLIF"] * 2 and table["failed"].notna().tolist() == [False, True]
+    assert table["learning"].tolist()[0] == 19.5 and table["learning"].isna().tolist() == [False, True]
     points = curves([good, failed], "mse", window=5, every=10)
     assert points["iteration"].tolist() == [1, 10, 20, 30, 40] and points["value"].tolist() == [0, 7, 17, 27, 37]
+    assert set(points["seed"]) == {1} and set(points["hidden"]) == {"5-4"} and set(points["start"]) == {"paper"}
 
 
-COMMITTED = sorted((ROOT / "data" / "records").glob("*.parquet"))
+def test_whose_run_it_is():
+    kinds = [{}, {"groups": 16}, {"groups": 16, "grouped_by": "pre"}, {"frozen": 1.0}, {"variant": "HetNeuLIF"}]
+    table = frame({"config": records.settings(Speech(**kind))} for kind in kinds)
+    assert list(table["who"]) == ["HetSynLIF", "16 groups", "16 groups by pre", "fixed", "HetNeuLIF"]
+    assert table["run"][1] == Speech(groups=16)
 
 
 @pytest.mark.skipif(not COMMITTED, reason="no records are committed")
@@ -222,16 +363,16 @@ def test_all_runs_are_on_record_and_the_readme_shows_what_they_say(monkeypatch):
     monkeypatch.setenv("HETSYN_RECORDS", str(ROOT / "data"))
     missing = {name: records.load(runs("paper", {})).count(None) for name, runs in EXPERIMENTS.items()}
     assert not any(missing.values()), f"not on record: {missing}"
-    rows = claims.ledger()
-    assert claims.markdown(rows) in (ROOT / "data" / "ledger.md").read_text(encoding="utf-8")
-    assert claims.summary(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = ledger.rows()
+    assert ledger.markdown(rows) in (ROOT / "data" / "ledger.md").read_text(encoding="utf-8")
+    assert ledger.summary(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_verdict_needs_five_pairs_with_every_rival():
     data = runs(0.5)
-    few = data[(data["variant"] != "HetNeuLIF") | (data["seed"] < 2)]
-    row = verdicts.best(few, "2", "a claim", "mse", lower=True)
-    assert row["verdict"] == TOO_FEW and row["n"] == 2
-    assert verdict(data[(data["variant"] == "HetSynLIF") | (data["seed"] > 99)]) == TOO_FEW
-    gone = data.assign(mse=data["mse"].where(data["variant"] == "HetSynLIF"))  # all runs of the others failed
+    few = data[(data["who"] != "HetNeuLIF") | (data["seed"] < 2)]
+    found = Best("mse", lower=True).judge(few)
+    assert found.verdict == TOO_FEW and found.n == 2
+    assert verdict(data[(data["who"] == "HetSynLIF") | (data["seed"] > 99)]) == TOO_FEW
+    gone = data.assign(mse=data["mse"].where(data["who"] == "HetSynLIF"))  # all runs of the others failed
     assert verdict(gone) == TOO_FEW

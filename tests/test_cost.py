@@ -10,6 +10,7 @@ import torch
 from hetsyn_core.model.layer import VARIANTS, Network, Variant
 from hetsyn_core.results import cost
 from hetsyn_core.results.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAINED
+from hetsyn_core.results.tables import example_input
 from hetsyn_core.runs.train import train
 from hetsyn_core.tasks import MatchToSample, Speech
 from hetsyn_core.tasks.networks import SHAPES
@@ -100,7 +101,7 @@ def test_spikes_are_of_the_trained_network_or_say_what_they_are():
     shape = next(s for s in SHAPES if s.name.startswith("match F"))
     run = MatchToSample(iterations=1, test_trials=1, detail=True)
     record = train(run)
-    x = cost.trials_of(run, shape, [])
+    x = cost.trials_of(run, shape, None)
     assert x.shape == (cost.TRIALS, 210, 30)
     example = torch.from_numpy(record["example"]["input"]).float()[None]
     network, spikes, source = cost.simulated(run, shape, record, example)
@@ -116,9 +117,10 @@ def test_spikes_are_of_the_trained_network_or_say_what_they_are():
 def test_speech_is_heard_from_a_record_or_drawn():
     shape = next(s for s in SHAPES if s.name.startswith("SHD"))
     recording = np.eye(250, 700, dtype=bool)
-    x = cost.trials_of(Speech(), shape, [None, {"metrics": {}}, {"example": {"input": recording}}])
+    found = example_input([None, {"metrics": {}}, {"example": {"input": recording}}])
+    x = cost.trials_of(Speech(), shape, found)
     assert (x[0].numpy() == recording).all()
-    x = cost.trials_of(Speech(), shape, [None])
+    x = cost.trials_of(Speech(), shape, example_input([None]))
     assert x.shape == (1, 250, 700) and float(x.mean()) == pytest.approx(shape.density, rel=0.1)
 
 
@@ -127,6 +129,21 @@ def test_without_records_all_inferences_are_counted_from_densities():
     assert len(table) == 5 * len(VARIANTS) * 3 and set(table["spikes"]) == {DENSITY}
     all_of = table["all"].unstack("machine")
     assert (all_of[BOUND] < all_of[EVENTS]).all() and (all_of[EVENTS] <= all_of[CLOCKED]).all()
+
+
+def test_every_network_with_spiking_input_has_its_run_and_only_s_mnist_has_none():
+    runs = cost.runs_of_the_paper()
+    assert [shape.name for shape in SHAPES if shape.name not in runs] == ["S-MNIST (Table 2)"]
+    assert [shape.name for shape in SHAPES if shape.analog] == ["S-MNIST (Table 2)"]
+    for shape in SHAPES:
+        if run := runs.get(shape.name):
+            assert (run.hidden, run.recurrent) == (shape.sizes[1:-1], shape.recurrent)
+
+
+def test_a_network_is_joined_with_its_run_by_name_whatever_the_order(monkeypatch):
+    table = cost.inferences()
+    monkeypatch.setattr(cost, "SHAPES", SHAPES[::-1])
+    assert cost.inferences().loc[table.index].equals(table)
 
 
 def test_prices_are_quotients_and_no_gpu_is_not_measured(tmp_path):

@@ -166,7 +166,7 @@ def test_threads_change_no_bit(kind, recurrent):
 
 
 def test_compiling_is_announced_and_done_once(tmp_path):
-    code = """import torch; from hetsyn_core.model import fused
+    code = """import torch; from hetsyn_core.model.fast import dispatch as fused
 fused.spiking(fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9)), reset_decay=0.5)"""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     said, written = [], []

@@ -189,7 +189,9 @@ def test_a_tensor_elsewhere_gets_one_clear_error():
 @compiled
 def test_triton_torch_and_numpy_are_enough():
     absent = "numba", "llvmlite", "scipy", "pandas", "pyarrow", "matplotlib", "tqdm"
-    code = f"import sys; sys.modules |= dict.fromkeys({absent}); from hetsyn_core.model import gpu, layer"
+    code = f"""import sys; sys.modules |= dict.fromkeys({absent})
+from hetsyn_core.model import layer
+from hetsyn_core.model.fast import gpu"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -209,7 +211,7 @@ SHAPES = {  # batch, steps, sizes, what differs from the defaults of `Network`
     "match, tied": (32, 210, (30, 20, 2), dict(recurrent=True, variant="HetNeuLIF", tau_reset_ms=None)),
     "pattern R": (1, 2000, (100, 100, 1), dict(recurrent=True)),
     "pattern F": (1, 2000, (100, 100, 1), dict(variant="HomNeuALIF")),
-    "S-MNIST": (256, 784, (1, 64, 64, 10), dict(recurrent=True, surrogate=MultiGaussian(), spiking_readout=True)),
+    "S-MNIST": (256, 784, (1, 64, 64, 10), dict(recurrent=True, surrogate=MultiGaussian(), readout="spiking")),
     "smallest": (1, 1, (1, 1, 1), dict(recurrent=True)),
     "wide": (32, 250, (700, 256, 20), dict(recurrent=True, surrogate=MultiGaussian())),
 }

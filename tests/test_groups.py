@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from hetsyn_core.model.layer import VARIANTS
-from hetsyn_core.results import claims
+from hetsyn_core.results import ledger
 from hetsyn_core.results import sharing as groups
+from hetsyn_core.results.claims import CLAIMS, NOT_ASKED
 from hetsyn_core.results.sharing import BIOLOGY, POST, PRE, RANDOM
 from hetsyn_core.results.tables import frame
 from hetsyn_core.results.verdicts import FAILS, HOLDS, TOO_FEW
@@ -39,7 +40,7 @@ def made_up(runs, accuracy=lambda run: 0.9, rate_hz=10.0):
 )
 def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(settings, p, lines):
     found = made_up([MatchToSample(hidden=20, tau_s_draw=MEASURED, **settings)])
-    table = groups.counted(found, frame(found))
+    table = groups.counted(frame(found))
     assert list(table["P"]) == [p] * len(lines) and list(table["line"]) == lines
     assert set(table["start"]) == {"biology"} and set(table["percent"]) == {90}
     assert set(table["to_95"]) == {1001}  # never reached
@@ -48,7 +49,7 @@ def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(s
 def test_a_line_for_each_way_to_share_on_a_logarithmic_axis():
     found = made_up(EXPERIMENTS["groups_match"]("smoke", {}))
     _, ax = plt.subplots()
-    groups.against_p(ax, groups.counted(found, frame(found)), "percent")
+    groups.against_p(ax, groups.counted(frame(found)), "percent")
     assert ax.get_xscale() == "log" and ax.get_legend() is None
     plt.close()
 
@@ -66,9 +67,14 @@ def test_operations_of_a_step_are_those_counted_by_hand():
 
 def test_costs_stand_beside_each_run():
     found = made_up(grid(MatchToSample, "paper", {}, runs=2, variant=list(VARIANTS), hidden=[5, 20]))
-    table = groups.with_costs(found, frame(found)).set_index(["variant", "hidden"])
+    table = groups.with_costs(frame(found)).set_index(["variant", "hidden"])
     assert set(table.loc[("HetSynLIF", 20), "parameters"]) == {2 * (600 + 40)}
     assert table.loc[("HetSynLIF", 20), "operations"].max() > 10 * table.loc[("HetNeuLIF", 20), "operations"].max()
+
+
+def as_busy(found):
+    """Rows of the claims about networks that take as many operations."""
+    return ledger.judge(tuple(claim for claim in CLAIMS if claim.paper == NOT_ASKED), "fig3", frame(found))
 
 
 @pytest.mark.parametrize("winner, verdict", [("HetSynLIF", HOLDS), ("HetNeuLIF", FAILS)])
@@ -76,19 +82,19 @@ def test_with_as_many_operations_either_may_win(winner, verdict):
     rng = np.random.default_rng(0)
     runs = grid(MatchToSample, "paper", {}, variant=list(VARIANTS), hidden=[5, 20, 50, 100])
     found = made_up(runs, lambda run: 0.6 + 0.2 * (run.variant == winner) + 0.01 * rng.random())
-    row = claims.as_busy(groups.with_costs(found, frame(found)))[-1]
-    assert row["verdict"] == verdict
-    assert "HetSynLIF with 5 neurons is better than HetNeuLIF with 100" in row["claim"]
+    (row,) = as_busy(found)
+    assert row.found.verdict == verdict
+    assert "HetSynLIF with 5 neurons is better than HetNeuLIF with 100" in row.claim.text
 
 
 def test_without_a_rival_nothing_is_claimed_of_operations():
-    busy = lambda runs: claims.as_busy(groups.with_costs(made_up(runs), frame(made_up(runs))))
+    busy = lambda runs: as_busy(made_up(runs))
     own = grid(MatchToSample, "paper", {}, hidden=[5, 20])
-    assert busy(own) == busy([run.replace(variant="HetNeuLIF") for run in own]) == []
+    assert busy(own) == busy([run.replace(variant="HetNeuLIF") for run in own]) == busy([]) == []
     (row,) = busy(own + [run.replace(variant="HetNeuLIF") for run in own])
-    assert row["verdict"] == TOO_FEW  # one rival of two
+    assert row.found.verdict == TOO_FEW  # one rival of two
     layered = [run.replace(hidden=(n, n)) for run in own for n in run.hidden]
-    assert groups.with_costs(made_up(layered), frame(made_up(layered)))["operations"].nunique() == 2
+    assert groups.with_costs(frame(made_up(layered)))["operations"].nunique() == 2
 
 
 def test_speech_is_named_by_its_time_constants_up_to_the_last_epoch_that_all_have():

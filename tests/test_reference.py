@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from hetsyn_core.model import reference
-from hetsyn_core.model.layer import VARIANTS, Layer, Network, decay_from_tau, parameter_count, tau_from_decay
+from hetsyn_core.model.layer import VARIANTS, Layer, Network, parameter_count
+from hetsyn_core.model.time_constants import Sharing, decay_from_tau, tau_from_decay
 
 RNG = np.random.default_rng(0)
 T, M, N = 80, 7, 5
@@ -131,7 +132,7 @@ def test_frozen_decays_stay_and_groups_share():
 @pytest.mark.parametrize("p", [1, 3, 5, 10_000])
 @pytest.mark.parametrize("grouped_by", ["random", "pre", "post"])
 def test_groups_of_synapses_share_a_decay_and_are_as_equal_as_can_be(grouped_by, p, recurrent):
-    layer = Layer(M, N, shared=p, grouped_by=grouped_by, recurrent=recurrent)
+    layer = Layer(M, N, sharing=Sharing(grouped_by, p), recurrent=recurrent)
     r = layer.decay().detach().expand(N, -1)
     r = r.expand(N, M + N * recurrent) if r.shape[1] == 1 else r
     one_each = {"random": r.flatten(), "pre": r[0], "post": r[:, 0]}[grouped_by]
@@ -143,11 +144,14 @@ def test_groups_of_synapses_share_a_decay_and_are_as_equal_as_can_be(grouped_by,
 
 def test_synapses_are_grouped_in_three_ways():
     for wrong, message in (
-        (dict(shared=0), "a group at least"),
-        (dict(shared=2, grouped_by="axon"), "random, pre, post"),
+        (("random", 0), "a group at least"),
+        (("axon", 2), "random, pre, post"),
+        (("pre",), "without groups"),
     ):
         with pytest.raises(ValueError, match=message):
-            Layer(M, N, **wrong)
+            Sharing(*wrong)
+    with pytest.raises(ValueError, match="for HetSynLIF"):
+        Network((M, N, 2), variant="HetNeuLIF", sharing=Sharing("pre", 2))
 
 
 def test_time_constants_and_decays_are_inverse_at_the_ends_too():

@@ -98,7 +98,7 @@ def time_ours(shape: Shape, implementation: str, variant: str, device: str, thre
             variant=variant,
             recurrent=shape.recurrent,
             surrogate=MultiGaussian() if shape.gaussian else Triangular(),
-            spiking_readout=shape.spiking_readout,
+            readout="spiking" if shape.spiking_readout else "leaky",
             generator=torch.Generator().manual_seed(0),
         ).to(device)
 

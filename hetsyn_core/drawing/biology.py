@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..datasets import allen
-from ..model.layer import tau_from_decay
+from ..model.time_constants import tau_from_decay
+from ..runs.record import Record
 from . import distributions
 
 SPECIES = {"human": "#D55E00", "mouse": "#005A9C"}
@@ -18,8 +19,8 @@ BINS = np.geomspace(1, 5000, 60)
 BOUNDS_MS = allen.START_MS["psp"] / allen.ROOM, allen.START_MS["psp"] * allen.ROOM
 
 
-def pathway_taus(record: dict, when: str = "final") -> dict[str, np.ndarray]:
-    """Time constants in ms of a HetSynLIF record with details, by pathway, before ("initial") or after training.
+def pathway_taus(record: Record, when: str = "after") -> dict[str, np.ndarray]:
+    """Time constants in ms of a HetSynLIF record with details, by pathway, "before" or "after" training.
 
     Returns:
         "input", "recurrent", "1 to 2", "recurrent 2" ... and "readout", as far as the network has them, each
@@ -28,27 +29,23 @@ def pathway_taus(record: dict, when: str = "final") -> dict[str, np.ndarray]:
     Raises:
         ValueError: the record holds no decays, or not one for each synapse.
     """
-    config = record["config"]
-    if "decays" not in record or config["variant"] != "HetSynLIF" or config.get("groups"):
+    run = record.run
+    if record.detail is None or run.variant != "HetSynLIF" or run.groups:
         raise ValueError("time constants by pathway need a record of HetSynLIF without groups, with detail=True")
-    layers = sorted(name.removesuffix(f"_{when}") for name in record["decays"] if name.endswith(f"_{when}"))
-    if not layers:
-        raise ValueError(f'when must be "initial" or "final", not {when!r}')
+    layers = {"before": record.detail.decays_before, "after": record.detail.decays_after}
+    if when not in layers:
+        raise ValueError(f'when must be "before" or "after", not {when!r}')
+    *hidden, readout = (tau_from_decay(torch.from_numpy(r).double(), run.dt_ms).numpy() for r in layers[when])
     taus = {}
-    for k, layer in enumerate(layers, start=1):
-        decay = torch.from_numpy(record["decays"][f"{layer}_{when}"])
-        tau = tau_from_decay(decay.double(), config["dt_ms"]).numpy()
-        if layer == "readout":
-            taus["readout"] = tau
-            continue
-        own = len(tau) if config["recurrent"] else 0  # the last columns come from the layer itself
+    for k, tau in enumerate(hidden, start=1):
+        own = len(tau) if run.recurrent else 0  # the last columns come from the layer itself
         taus["input" if k == 1 else f"{k - 1} to {k}"] = tau[:, : tau.shape[1] - own]
         if own:
             taus["recurrent" if k == 1 else f"recurrent {k}"] = tau[:, -own:]
-    return taus
+    return taus | {"readout": readout}
 
 
-def pooled(records: list[dict], when: str = "final") -> dict[str, np.ndarray]:
+def pooled(records: Sequence[Record], when: str = "after") -> dict[str, np.ndarray]:
     """`pathway_taus` of several runs of one network, all runs together."""
     parts = [pathway_taus(record, when) for record in records]
     return {name: np.concatenate([part[name].ravel() for part in parts]) for name in parts[0]}
@@ -68,7 +65,7 @@ def fig1a(database: Path | None) -> Figure:
 
 def _measured(axes: np.ndarray, database: Path) -> None:
     taus = allen.decay_tau(database)
-    for ax, (species, color) in zip(axes, SPECIES.items()):
+    for ax, (species, color) in zip(axes, SPECIES.items(), strict=True):
         own = taus[taus["species"] == species]
         free = own.loc[~own["at_bound"], "tau_ms"]
         share = 100 / len(own)
@@ -101,13 +98,13 @@ def _stand_in(ax: Axes) -> None:
     )
 
 
-def before_and_after(axes: Sequence[Axes], records: list[dict], bins: np.ndarray, scale: float = 1) -> None:
+def before_and_after(axes: Sequence[Axes], records: Sequence[Record], bins: np.ndarray, scale: float = 1) -> None:
     """Time constants of each pathway before (grey) and after training (black), a panel each, shares on a log axis.
 
     Args:
         scale: ms in a unit of the network's time constants, 4 where a step of 4 ms was trained as if it were 1 ms.
     """
-    before, after = pooled(records, "initial"), pooled(records)
+    before, after = pooled(records, "before"), pooled(records)
     for ax, name in zip(axes, after, strict=True):
         distributions.histogram(ax, before[name], bins, "0.6", "before", histtype="step")
         distributions.histogram(ax, after[name], bins, "black", "after", histtype="step")

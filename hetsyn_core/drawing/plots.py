@@ -53,9 +53,12 @@ def letter(ax: Axes, text: str) -> None:
     ax.annotate(text, (0, 1), (-22, 8), xycoords="axes fraction", textcoords="offset points", size=11, weight="bold")
 
 
-def curves(ax: Axes, data: pd.DataFrame, **labels) -> None:
-    """Learning curves of `tables.curves`: median over runs, band from the first to the third quartile."""
-    sns.lineplot(data, x="iteration", y="value", hue="variant", ax=ax, errorbar=("pi", 50), **_BY_VARIANT)
+def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", **labels) -> None:
+    """Learning curves of `tables.curves`, or with other columns of `tables.epoch_curves`.
+
+    Median over runs, and a band from the first to the third quartile.
+    """
+    sns.lineplot(data, x=x, y=y, hue="variant", ax=ax, errorbar=("pi", 50), **_BY_VARIANT)
     ax.set(**labels)
 
 

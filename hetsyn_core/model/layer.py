@@ -1,119 +1,75 @@
 """Layers and networks: which synapses share a time constant is all that sets the four models apart."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from . import reference
 from .dropout import dropout
-from .fast import dispatch as fused
+from .fast import dispatch
 from .surrogate import Surrogate, Triangular
-
-
-def decay_from_tau(tau_ms: Tensor | float, dt_ms: float) -> Tensor:
-    """Decay factor exp(-dt / tau) of a time constant in ms. Same shape as ``tau_ms``; tau = inf gives 1.
-
-    Raises:
-        ValueError: a time constant is negative or NaN, or dt is not positive.
-    """
-    tau = torch.as_tensor(tau_ms)
-    if not dt_ms > 0:
-        raise ValueError(f"dt must be positive, but is {dt_ms} ms")
-    if tau.numel() and not bool((tau >= 0).all()):
-        raise ValueError("time constants must not be negative (ms)")
-    return torch.exp(-dt_ms / tau)
-
-
-def tau_from_decay(decay: Tensor, dt_ms: float) -> Tensor:
-    """Time constant -dt / ln(decay) in ms. A decay of 1 is tau = inf, a decay of 0 is tau = 0."""
-    return dt_ms / torch.log(decay).abs()
-
-
-def parameter_from_tau(tau_ms: Tensor, dt_ms: float, parameterization: str) -> Tensor:
-    """What the optimiser sees of a time constant: the "decay" itself (paper), "tau" in seconds, or "log_tau" (ms).
-
-    Raises:
-        ValueError: another parameterization.
-    """
-    if parameterization == "decay":
-        return decay_from_tau(tau_ms, dt_ms)
-    if parameterization == "tau":
-        return tau_ms / 1000
-    if parameterization == "log_tau":
-        return torch.log(tau_ms)
-    raise ValueError(f"parameterization must be 'decay', 'tau' or 'log_tau', not {parameterization!r}")
-
-
-def draw_tau(
-    tau_s: float | tuple[str, float, float], shape: tuple[int, ...], generator: torch.Generator | None = None
-) -> Tensor:
-    """Time constants in ms, of a shape, from a distribution.
-
-    Args:
-        tau_s: one number for all, or ("normal", mean, sd), ("uniform", low, high) or ("lognormal", median, sd of the
-            natural logarithm). A normal distribution may reach below zero.
-
-    Raises:
-        ValueError: another distribution, or time constants that are not positive.
-    """
-    kind, a, b = tau_s if isinstance(tau_s, tuple) else ("normal", tau_s, 0.0)
-    if not a > 0 or b < 0 or kind == "uniform" and b < a:
-        raise ValueError(f"time constants must be positive, but tau_s is {tau_s}")
-    if kind == "uniform":
-        return a + (b - a) * torch.rand(shape, generator=generator)
-    draws = torch.randn(shape, generator=generator)
-    if kind == "normal":
-        return a + b * draws
-    if kind == "lognormal":
-        return a * torch.exp(b * draws)
-    raise ValueError(f"time constants are drawn 'normal', 'uniform' or 'lognormal', not {kind!r}")
+from .time_constants import (
+    Sharing,
+    TauS,
+    decay_from_parameter,
+    decay_from_tau,
+    draw_tau,
+    parameter_from_tau,
+    tau_from_decay,
+)
 
 
 @dataclass(frozen=True)
 class Variant:
     """What tells one model of the paper from another (section 3, Propositions 1-3)."""
 
-    shared: str | int  # one decay for "all" synapses, per "neuron", per "synapse", or P random groups of synapses
-    trainable: bool
+    sharing: Sharing
+    trainable: bool  # whether the time constants learn
     adapts: bool = False
 
 
 VARIANTS = {
-    "HomNeuLIF": Variant("all", trainable=False),
-    "HomNeuALIF": Variant("all", trainable=False, adapts=True),
-    "HetNeuLIF": Variant("neuron", trainable=True),
-    "HetSynLIF": Variant("synapse", trainable=True),
+    "HomNeuLIF": Variant(Sharing.ALL, trainable=False),
+    "HomNeuALIF": Variant(Sharing.ALL, trainable=False, adapts=True),
+    "HetNeuLIF": Variant(Sharing.NEURON, trainable=True),
+    "HetSynLIF": Variant(Sharing.SYNAPSE, trainable=True),
 }
+TAU_S_FIXED = 20.0  # ms, of the paper where time constants are fixed
+TAU_S_DRAWN = ("normal", 20.0, 5.0)  # and where trained ones start
 
 
-def parameter_count(variant: str, n_pre: int, n_post: int, recurrent: bool) -> int:
-    """Trainable parameters of one layer (Table 3): weights, plus the decays of the variant."""
-    synapses = n_pre * n_post + (n_post * n_post if recurrent else 0)
-    v = VARIANTS[variant]
-    return synapses + (0 if not v.trainable else {"all": 1, "neuron": n_post, "synapse": synapses}[v.shared])
-
-
-def draw_groups(
-    p: int, n_post: int, n_all: int, grouped_by: str = "random", generator: torch.Generator | None = None
-) -> Tensor:
-    """Which of P groups each synapse is in, see `Layer`: (post, pre), or (post, 1) where a neuron's are in one.
+def as_variant(variant: str | Variant, sharing: Sharing | None = None) -> Variant:
+    """A variant by its name, or one of your own; ``sharing`` takes the place of HetSynLIF's time constant per synapse.
 
     Raises:
-        ValueError: fewer than one group, or another way to group.
+        ValueError: an unknown name, or ``sharing`` for a variant whose synapses share already.
     """
-    shapes = {"random": (n_post, n_all), "pre": (1, n_all), "post": (n_post, 1)}
-    if p < 1:
-        raise ValueError(f"there must be a group at least, not {p}")
-    if grouped_by not in shapes:
-        raise ValueError(f"synapses are grouped by {', '.join(shapes)}, not {grouped_by!r}")
-    shape = shapes[grouped_by]
-    dealt = torch.arange(math.prod(shape)) % p
-    group = dealt[torch.randperm(len(dealt), generator=generator)].view(shape)
-    return group.expand(n_post, -1).contiguous()
+    if isinstance(variant, str) and variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}; there are {', '.join(VARIANTS)}")
+    found = VARIANTS[variant] if isinstance(variant, str) else variant
+    if sharing is None:
+        return found
+    if found.sharing != Sharing.SYNAPSE:
+        raise ValueError("sharing is for HetSynLIF; the other variants say themselves who shares a time constant")
+    return replace(found, sharing=sharing)
+
+
+def parameter_count(
+    variant: str | Variant, n_pre: int, n_post: int, recurrent: bool, sharing: Sharing | None = None
+) -> int:
+    """Trainable parameters of one layer (Table 3): weights, plus the time constants of the variant.
+
+    Raises:
+        ValueError: as `as_variant`.
+    """
+    v = as_variant(variant, sharing)
+    synapses = n_pre * n_post + (n_post * n_post if recurrent else 0)
+    return synapses + (v.sharing.count(n_pre, n_post, recurrent) if v.trainable else 0)
 
 
 class Layer(nn.Module):
@@ -121,16 +77,13 @@ class Layer(nn.Module):
 
     Args:
         n_pre, n_post: neurons before and after.
-        shared: who shares a decay: "all" synapses, those of a "neuron", none ("synapse"), or an int P: synapses
-            are dealt out to P groups at random, as equal as can be (P = 1 is LIF, every synapse its own HetSynLIF).
-        grouped_by: with groups, "random", or "pre" or "post", where all synapses from, or onto, a neuron stay together.
-            Where there are fewer synapses or neurons than groups, each has a group.
-        trainable: whether the decays learn.
+        sharing: which synapses share a time constant.
+        trainable: whether the time constants learn.
         tau_s: initial time constants: one number in ms, or where to draw them from, see `draw_tau`.
         dt_ms: step in ms.
         recurrent: whether the neurons also drive each other (self-connections included).
         spiking: False for a leaky readout.
-        tau_reset_ms: tau_J of the reset current in ms; None ties it to the neuron's decay (shared = "neuron" or "all").
+        tau_reset_ms: tau_J of the reset current in ms; None ties it to the decay that a neuron's synapses share.
         adaptation: (tau_a in ms, strength a) of HomNeuALIF.
         frozen: share of decays that keep their initial value, chosen at random.
         parameterization: what the optimiser sees, see `parameter_from_tau`.
@@ -145,10 +98,9 @@ class Layer(nn.Module):
         n_pre: int,
         n_post: int,
         *,
-        shared: str | int = "synapse",
-        grouped_by: str = "random",
+        sharing: Sharing = Sharing.SYNAPSE,
         trainable: bool = True,
-        tau_s: float | tuple[str, float, float] = ("normal", 20.0, 5.0),
+        tau_s: TauS = TAU_S_DRAWN,
         dt_ms: float = 1.0,
         recurrent: bool = False,
         spiking: bool = True,
@@ -161,20 +113,14 @@ class Layer(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        n_all = n_pre + (n_post if recurrent else 0)
-        if isinstance(shared, int):
-            self.register_buffer("group", draw_groups(shared, n_post, n_all, grouped_by, generator))
-            shape = (int(self.group.max()) + 1,)
-        elif shared in ("all", "neuron", "synapse"):
-            shape = {"all": (), "neuron": (n_post, 1), "synapse": (n_post, n_all)}[shared]
-        else:
-            raise ValueError(f"shared must be 'all', 'neuron', 'synapse' or a number of groups, not {shared!r}")
-        if tau_reset_ms is None and shared not in ("all", "neuron"):
-            raise ValueError("a reset tied to the neuron's decay needs shared = 'all' or 'neuron'")
+        if tau_reset_ms is None and not sharing.neuron_has_one:
+            raise ValueError("a reset tied to the neuron's decay needs synapses onto a neuron that share one")
         if not 0 <= frozen <= 1:
             raise ValueError(f"frozen is a share between 0 and 1, not {frozen}")
+        shape = sharing.shape(n_pre, n_post, recurrent)
+        self.register_buffer("group", sharing.draw_groups(n_pre, n_post, recurrent, generator))
 
-        self.n_pre, self.n_post, self.shared, self.dt_ms = n_pre, n_post, shared, dt_ms
+        self.n_pre, self.n_post, self.sharing, self.dt_ms = n_pre, n_post, sharing, dt_ms
         self.spiking, self.threshold, self.surrogate = spiking, threshold, surrogate
         self.parameterization = parameterization
         self.tied = tau_reset_ms is None
@@ -205,20 +151,13 @@ class Layer(nn.Module):
         value = self.decay_parameter
         if self.frozen is not None:  # holds whatever the optimiser does, weight decay included
             value = torch.where(self.frozen, self.initial, value)
-        if self.parameterization == "tau":
-            value = torch.exp(-self.dt_ms / (1000 * value))
-        elif self.parameterization == "log_tau":
-            value = torch.exp(-self.dt_ms * torch.exp(-value))
-        return value[self.group] if isinstance(self.shared, int) else value
+        value = decay_from_parameter(value, self.dt_ms, self.parameterization)
+        return value if self.group is None else value[self.group]
 
     def split_decay(self) -> tuple[Tensor, Tensor | None]:
         """Decays of the feedforward and of the recurrent synapses (the same where they are shared)."""
         decay = self.decay()
-        if self.recurrent_weight is None:
-            return decay, None
-        if decay.ndim == 2 and decay.shape[1] == self.n_pre + self.n_post and decay.shape[1] != 1:
-            return decay[:, : self.n_pre], decay[:, self.n_pre :]
-        return decay, decay
+        return (decay, None) if self.recurrent_weight is None else self.sharing.split(decay, self.n_pre)
 
     @torch.no_grad()
     def clamp_(self) -> None:
@@ -236,10 +175,10 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, using: ModuleType | None = None) -> tuple[Tensor, Tensor | None]:
         """Potential and spikes (None for a leaky readout), (batch, time, post) each, of input (batch, time, pre).
 
-        ``using`` is the implementation, `fused` or `reference`; by default the fused one where it can run
+        ``using`` is the implementation, `reference` or `fast.dispatch`; by default the fast one where it can run
         (float32 on the CPU, or on a GPU with Triton).
         """
-        using = using or implementation(x)
+        using = using or dispatch.choose(x)
         decay, recurrent_decay = self.split_decay()
         current = using.synaptic_current(x, self.weight, decay)
         if not self.spiking:
@@ -253,11 +192,6 @@ class Layer(nn.Module):
             adaptation=self.adaptation,
             surrogate=self.surrogate,
         )
-
-
-def implementation(x: Tensor) -> ModuleType:
-    """`fused` where it can run (float32 on the CPU, or on a GPU with Triton), else `reference`."""
-    return fused if fused.runs(x) else reference
 
 
 class Traces(NamedTuple):
@@ -281,49 +215,65 @@ class Network(nn.Module):
     Args:
         sizes: neurons per layer, input and readout included, as in 30-100-2.
         variant: HomNeuLIF, HomNeuALIF, HetNeuLIF or HetSynLIF (see `VARIANTS`), or a `Variant` of your own.
+        sharing: for HetSynLIF, groups of synapses in place of a time constant for each.
         recurrent: recurrent hidden layers (R-) or feedforward ones (F-).
-        tau_s_ms: time constant of all synapses where it is fixed (HomNeuLIF, HomNeuALIF).
-        tau_s_draw: where trained time constants start, see `draw_tau`.
+        tau_s: time constants of the synapses in ms, or where to draw them from, see `draw_tau`; None for the paper's
+            20 ms where they are fixed and ("normal", 20, 5) where they are trained.
         adaptation: (tau_a in ms, a); used by HomNeuALIF alone.
-        spiking_readout: a readout with threshold and reset, for decisions by spike counts.
+        readout: "leaky", or "spiking": with threshold and reset, for decisions by spike counts.
         dropout: share of a hidden layer's spikes that the next layer misses in training.
-        **kwargs: see `Layer`.
+        dt_ms, tau_reset_ms, threshold, surrogate, frozen, parameterization, generator: of all layers, see `Layer`.
 
     Raises:
-        ValueError: an unknown variant, or as `Layer`.
+        ValueError: an unknown variant or readout, or as `Layer`.
     """
 
     def __init__(
         self,
-        sizes: tuple[int, ...],
+        sizes: Sequence[int],
         *,
         variant: str | Variant = "HetSynLIF",
+        sharing: Sharing | None = None,
         recurrent: bool = False,
-        tau_s_ms: float = 20.0,
-        tau_s_draw: tuple[str, float, float] = ("normal", 20.0, 5.0),
+        tau_s: TauS | None = None,
         adaptation: tuple[float, float] = (500.0, 0.01),
-        spiking_readout: bool = False,
+        readout: str = "leaky",
         dropout: float = 0.0,
-        **kwargs,
+        dt_ms: float = 1.0,
+        tau_reset_ms: float | None = 20.0,
+        threshold: float = 1.0,
+        surrogate: Surrogate = Triangular(),
+        frozen: float = 0.0,
+        parameterization: str = "decay",
+        generator: torch.Generator | None = None,
     ):
         super().__init__()
-        if isinstance(variant, str) and variant not in VARIANTS:
-            raise ValueError(f"unknown variant {variant!r}; there are {', '.join(VARIANTS)}")
-        v = VARIANTS[variant] if isinstance(variant, str) else variant
-        tau_s = tau_s_draw if v.trainable else tau_s_ms
-        kwargs |= {"shared": v.shared, "trainable": v.trainable, "tau_s": tau_s}
+        if readout not in ("leaky", "spiking"):
+            raise ValueError(f"readout must be 'leaky' or 'spiking', not {readout!r}")
+        v = as_variant(variant, sharing)
+        if tau_s is None:
+            tau_s = TAU_S_DRAWN if v.trainable else TAU_S_FIXED
         self.dropout = dropout
         last = len(sizes) - 2
         self.layers = nn.ModuleList(
             Layer(
                 n_pre,
                 n_post,
+                sharing=v.sharing,
+                trainable=v.trainable,
+                tau_s=tau_s,
+                dt_ms=dt_ms,
                 recurrent=recurrent and k < last,
-                spiking=spiking_readout or k < last,
+                spiking=readout == "spiking" or k < last,
+                tau_reset_ms=tau_reset_ms,
+                threshold=threshold,
                 adaptation=adaptation if v.adapts and k < last else None,
-                **kwargs,
+                surrogate=surrogate,
+                frozen=frozen,
+                parameterization=parameterization,
+                generator=generator,
             )
-            for k, (n_pre, n_post) in enumerate(zip(sizes, sizes[1:]))
+            for k, (n_pre, n_post) in enumerate(pairwise(sizes))
         )
 
     def forward(self, x: Tensor, using: ModuleType | None = None) -> Traces:
@@ -338,11 +288,8 @@ class Network(nn.Module):
         return Traces(potentials, spikes, *self.layers[-1](x, using))
 
     def implementation(self) -> str:
-        """What computes this network where it is: "reference", "fused" (on the CPU) or "gpu" (the same there)."""
-        weight = self.layers[0].weight
-        if implementation(weight) is reference:
-            return "reference"
-        return "gpu" if weight.device.type == "cuda" else "fused"
+        """What computes this network where it is: "cpu", "gpu" or "reference"."""
+        return dispatch.implementation(self.layers[0].weight)
 
     def clamp_(self) -> None:
         """Clamp the decays of every layer; call after every optimiser step."""

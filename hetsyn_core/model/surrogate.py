@@ -1,10 +1,23 @@
-"""Spikes, and the surrogate gradients that let a network learn through them (paper section 4)."""
+"""Spikes, and the surrogate gradients that let a network learn through them (paper section 4).
+
+Each surrogate says itself what a fast kernel needs of it: which formula, and its constants.
+"""
 
 import math
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+
+class Kind(IntEnum):
+    """Which formula a fast kernel computes a surrogate by; GIVEN: none, its values come from ``derivative``."""
+
+    GIVEN = 0
+    TRIANGULAR = 1
+    MULTI_GAUSSIAN = 2
 
 
 @dataclass(frozen=True)
@@ -13,10 +26,15 @@ class Triangular:
 
     gamma: float = 1.0
     zeta: float = 1.0
+    kind: ClassVar[Kind] = Kind.TRIANGULAR
 
     def derivative(self, u: Tensor, threshold: float) -> Tensor:
         """dz/dV at u = V - threshold; same shape as u."""
         return self.gamma * (1 - (u / (self.zeta * threshold)).abs()).clamp(min=0)
+
+    def constants(self, threshold: float) -> tuple[float, float]:
+        """Height and half the width of the triangle."""
+        return self.gamma, self.zeta * threshold
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,7 @@ class MultiGaussian:
     sigma: float = 0.5
     scale: float = 6.0
     shift: float = 0.5
+    kind: ClassVar[Kind] = Kind.MULTI_GAUSSIAN
 
     def derivative(self, u: Tensor, threshold: float) -> Tensor:
         """dz/dV at u = V - threshold; same shape as u. Independent of the threshold."""
@@ -42,8 +61,29 @@ class MultiGaussian:
             - self.height * normal(-self.shift, wide)
         )
 
+    def constants(self, threshold: float) -> tuple[float, float, float, float, float]:
+        """Height and 1 / (2 sd^2) of the narrow Gaussian, the same of the two wide ones, and their shift."""
+        sd, wide = self.sigma, self.scale * self.sigma
+        peak = self.gamma / math.sqrt(2 * math.pi)
+        return peak * (1 + self.height) / sd, 0.5 / sd**2, peak * self.height / wide, 0.5 / wide**2, self.shift
+
 
 Surrogate = Triangular | MultiGaussian
+SURROGATES = {
+    "triangular": Triangular(),
+    "multi_gaussian": MultiGaussian(),
+    "gaussian": MultiGaussian(height=0.0),  # without the side lobes, which push a silent neuron further down
+}
+
+
+def formula(surrogate: Surrogate, threshold: float) -> tuple[Kind, tuple[float, ...]]:
+    """Kind and constants by which a fast kernel computes a surrogate; those of GIVEN are none.
+
+    A class must name its kind itself: with another ``derivative`` it does not inherit the formula.
+    """
+    if "kind" not in vars(type(surrogate)):
+        return Kind.GIVEN, ()
+    return surrogate.kind, surrogate.constants(threshold)
 
 
 class _Spike(torch.autograd.Function):

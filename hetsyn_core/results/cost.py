@@ -1,9 +1,9 @@
 """What a network costs: parameters (Table 3), operations on a clocked and an event-driven machine, measured prices.
 
 A neuron keeps states, numbers that each decay by a factor of their own: a current for every decay among its synapses
-(one in all, or one a synapse), its reset current, an adaptation current where it has one. Counted are *decays* (a state
-times a factor), *arrivals* (a spike adds a weight to a current, or the neuron's own spike something to its reset and
-adaptation) and *sums* (a state is added to the potential), each as one operation. Not counted: comparing with the
+(one in all, or one per synapse), its reset current, an adaptation current where it has one. Counted are *decays* (a
+state times a factor), *arrivals* (a spike adds a weight to a current, or the neuron's own spike something to its reset
+and adaptation) and *sums* (a state is added to the potential), each as one operation. Not counted: comparing with the
 threshold, and learning.
 """
 
@@ -18,13 +18,17 @@ import torch
 from torch import Tensor
 
 from ..model.layer import VARIANTS, Layer, Network, parameter_count
+from ..model.time_constants import Sharing
 from ..paths import ROOT
-from ..runs import records
+from ..runs.evaluate import split_rng
 from ..runs.experiments import shd_data
-from ..runs.train import trained
+from ..runs.make import make_network
+from ..runs.record import Record, trained
+from ..runs.store import Job, load
 from ..tasks import MatchToSample, PatternGeneration, Speech
 from ..tasks.networks import SHAPES, Shape
-from ..tasks.run import TEST, TEST_SEED, Run
+from ..tasks.task import Task
+from .tables import example_input
 
 NETWORKS = {shape.name: (shape.sizes, shape.recurrent) for shape in SHAPES} | {
     "TiDigits (Table 2)": ((500, 64, 32, 11), True),
@@ -43,7 +47,7 @@ TRAINED, RATE, DENSITY = "trained network", "rate on record", "density of the be
 
 
 def table3() -> pd.DataFrame:
-    """Trainable parameters of the paper's networks, a row a network and variant.
+    """Trainable parameters of the paper's networks, one row for each network and variant.
 
     Returns:
         "counted" in a network that is built, by "parameter_count", by "Table 3", the paper's formula of each layer.
@@ -65,14 +69,14 @@ def table3() -> pd.DataFrame:
 def currents(layer: Layer) -> Tensor:
     """Which of its neuron's currents each synapse flows into, whole numbers (post, pre + recurrent)."""
     n_all = layer.n_pre + (0 if layer.recurrent_weight is None else layer.n_post)
-    if isinstance(layer.shared, int):
+    if layer.group is not None:
         return layer.group.expand(-1, n_all)
-    one = torch.arange(n_all) if layer.shared == "synapse" else torch.zeros(n_all, dtype=torch.long)
+    one = torch.arange(n_all) if layer.sharing == Sharing.SYNAPSE else torch.zeros(n_all, dtype=torch.long)
     return one.expand(layer.n_post, -1)
 
 
 def layer_operations(layer: Layer, x: Tensor, z: Tensor | None) -> pd.DataFrame:
-    """Operations of a layer in a trial, "decays", "arrivals" and "sums", a row a machine; means over trials.
+    """Operations of a layer in a trial, "decays", "arrivals" and "sums", one row per machine; means over trials.
 
     clocked: all states decay, and every potential is summed, at every step. event-driven: a neuron does the same, but
     only at steps at which a spike comes to it or its own is taken off. lower bound: of the states only the one that a
@@ -91,7 +95,7 @@ def layer_operations(layer: Layer, x: Tensor, z: Tensor | None) -> pd.DataFrame:
     own_spikes = own * int(before.sum())
     states = torch.tensor([len(row.unique()) + own for row in current])
     busy = (x.any(2, keepdim=True) | (before != 0)).sum((0, 1))
-    if layer.shared == "synapse":
+    if layer.sharing == Sharing.SYNAPSE:
         reached = n * int(x.sum())
     else:
         reached = sum(int((x.float() @ (current == c).float().T > 0).sum()) for c in current.unique())
@@ -121,57 +125,74 @@ def drawn(x: Tensor, n: int, share: float, generator: torch.Generator) -> Tensor
     return (torch.rand(*x.shape[:2], n, generator=generator) < share).float()
 
 
-def simulated(run: Run, shape: Shape, record: dict | None, x: Tensor) -> tuple[Network, list[Tensor], str]:
+def simulated(run: Task, shape: Shape, record: Record | None, x: Tensor) -> tuple[Network, list[Tensor], str]:
     """A network, its spikes on an input as `operations` takes them, and where they come from.
 
     A record with details has the trained network. Otherwise hidden spikes are drawn at random, at the mean rate that
     the record names, or with the density of the shape.
     """
-    if record is not None and "state" in record:
+    if record is not None and record.detail is not None:
         network = trained(record)
         return network, passed_on(network, x), TRAINED
-    if record is None or "failed" in record:
-        return run.network(shape.sizes), at_random(run, x, shape.density), DENSITY
-    return run.network(shape.sizes), at_random(run, x, record["metrics"]["rate_hz"] * run.step_ms() / 1000), RATE
+    network = make_network(run, shape.sizes)
+    if record is None or record.failure is not None:
+        return network, at_random(run, x, shape.density), DENSITY
+    return network, at_random(run, x, record.test["rate_hz"] * run.step_ms() / 1000), RATE
 
 
-def at_random(run: Run, x: Tensor, share: float) -> list[Tensor]:
+def at_random(run: Task, x: Tensor, share: float) -> list[Tensor]:
     """The input, and for each hidden layer of a run's network spikes drawn at random; a share of them is 1."""
     generator = torch.Generator().manual_seed(run.seed)
     return [x, *(drawn(x, n, share, generator) for n in run.hidden)]
 
 
-def test_trials(run: Run, seed: int | list[int]) -> Tensor:
-    """The first `TRIALS` test trials of a task, drawn from a seed, (trials, steps, input)."""
-    return next(iter(run.replace(test_trials=TRIALS).batches("test", np.random.default_rng(seed))))[0]
+def first_trials(run: Task, rng: np.random.Generator) -> Tensor:
+    """`TRIALS` test trials of a task, (trials, steps, input)."""
+    return next(iter(run.replace(test_trials=TRIALS).batches("test", rng)))[0]
 
 
-def trials_of(run: Run, shape: Shape, found: list[dict | None]) -> Tensor:
-    """Test trials (trials, steps, input): the task's own; of speech the recording in a record, else random spikes."""
+def trials_of(run: Task, shape: Shape, recording: np.ndarray | None) -> Tensor:
+    """Test trials (trials, steps, input): the task's own; for speech a recording, or without one random spikes.
+
+    Args:
+        recording: input of a test trial on record (steps, input); None: there is none.
+    """
     if not isinstance(run, Speech):
-        return test_trials(run, [TEST_SEED, TEST])
-    for record in found:
-        if record is not None and "example" in record:
-            return torch.from_numpy(record["example"]["input"]).float()[None]
+        return first_trials(run, split_rng())
+    if recording is not None:
+        return torch.from_numpy(recording).float()[None]
     return drawn(torch.empty(1, shape.steps, 0), shape.sizes[0], shape.density, torch.Generator().manual_seed(0))
 
 
+def runs_of_the_paper() -> dict[str, Task]:
+    """A run for each of the paper's networks with spiking input, by the network's name in `SHAPES`."""
+    pattern, match = PatternGeneration(noise_hz=2.0), MatchToSample()
+    return {
+        "pattern F (Fig. 2)": pattern,
+        "pattern R (Fig. 2)": pattern.replace(recurrent=True),
+        "match F (Fig. 3)": match,
+        "match R (Fig. 3)": match.replace(recurrent=True),
+        "SHD (Fig. 4)": Speech(data=shd_data()),
+    }
+
+
 def inferences() -> pd.DataFrame:
-    """Operations of one inference of the paper's networks with spiking input, from what is on record.
+    """Operations of one inference of the paper's networks, from what is on record.
+
+    A network with analog input (S-MNIST, a grey value at every step) is left out: an arrival is a spike that adds a
+    weight, and a grey value must be multiplied.
 
     Returns:
-        A row a "network", "variant" and "machine" (the index): "decays", "arrivals", "sums" and "all" of them, means
-        over test trials as whole numbers; "spikes", where those come from.
+        One row for each "network", "variant" and "machine" (the index): "decays", "arrivals", "sums" and "all" of
+        them, means over test trials as whole numbers; "spikes", where those come from.
     """
-    pattern, match, speech = PatternGeneration(noise_hz=2.0), MatchToSample(), Speech(data=shd_data(), robustness=True)
-    tables = []
-    both = lambda run: [run, run.replace(recurrent=True)]
-    for run, shape in zip([*both(pattern), *both(match), speech], SHAPES):
-        runs = [run.replace(variant=variant) for variant in VARIANTS]
-        kept = records.load([*(run.replace(detail=True) for run in runs), *runs])
-        found = [detailed or plain for detailed, plain in zip(kept, kept[len(runs) :])]
-        x = trials_of(run, shape, found)
-        for own, record in zip(runs, found):
+    tables, paper = [], runs_of_the_paper()
+    for shape in (shape for shape in SHAPES if not shape.analog):
+        runs = [paper[shape.name].replace(variant=variant) for variant in VARIANTS]
+        kept = load([*(Job(run, detail=True) for run in runs), *runs])
+        found = [detailed or plain for detailed, plain in zip(kept[: len(runs)], kept[len(runs) :], strict=True)]
+        x = trials_of(paper[shape.name], shape, example_input(found))
+        for own, record in zip(runs, found, strict=True):
             network, spikes, source = simulated(own, shape, record, x)
             names = {"network": shape.name, "variant": own.variant, "spikes": source}
             counts = operations(network, spikes).round().astype(int)
@@ -180,7 +201,7 @@ def inferences() -> pd.DataFrame:
 
 
 def timings(folder: Path = ROOT / "data" / "benchmark") -> pd.DataFrame:
-    """All rows of the files that `benchmark` wrote, those of its growth apart."""
+    """All rows of the files that `benchmark` wrote, except those on growth."""
     return pd.DataFrame(_timings(folder), columns=["machine", "device", "network", "who", "ms", "MB", "floor"])
 
 
@@ -201,7 +222,7 @@ def _timings(folder: Path) -> Iterator[dict]:
 
 
 def prices(table: pd.DataFrame, unit: str = "ms") -> pd.DataFrame:
-    """What the fused HetSynLIF takes, over what each other takes, a row a CPU and network; "GPU" in ms.
+    """What the fused HetSynLIF takes / what each other takes, one row for each CPU and network; "GPU" in ms.
 
     Args:
         table: of `timings`.

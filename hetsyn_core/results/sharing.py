@@ -1,57 +1,50 @@
-"""How many time constants: runs by the number of those that learn and by who shares them."""
+"""How many time constants: runs by the number of trainable ones and by who shares them; what the networks cost."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from ..runs import records
-from ..runs.experiments import MEASURED, MEASURED_BINS, parameters
-from ..tasks.run import Run
-from . import cost
-from .tables import to_95
+from ..runs.experiments import RIVALS, parameters
+from ..runs.make import make_network
+from ..runs.record import Record
+from ..tasks.task import Task
+from . import cost, tables
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
-STARTS = {"paper": "from the paper's start", "biology": "from biology's start"}
+STARTS = {tables.PAPER: "from the paper's start", tables.BIOLOGY: "from biology's start"}
 BIOLOGY = "one a synapse, biology's start"
 LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
 
 
-def counted(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
+def counted(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of an experiment with P, once for each line they belong to.
 
     Returns:
-        ``runs`` with "P", the time constants of the first layer that learn, counted in a network; "line", who shares
-        them; "start", "paper" or "biology"; for match-to-sample "percent" correct, and "to_95", see
-        `tables.to_95`.
+        ``runs`` with "P", the trainable time constants of the first layer, counted in a network; "line", who shares
+        them; for match-to-sample "percent" correct.
     """
-    numbers, counts = {}, []
-    for record in found:
-        run = records.restore(record["config"]).replace(seed=0, detail=False)
-        if run not in numbers:
-            numbers[run] = run.network().layers[0].decay_parameter.numel()
-        counts.append(numbers[run])
-    table = runs.assign(
-        P=counts,
-        line=[lines(run) for run in runs.to_dict("records")],
-        start=["biology" if draw == MEASURED else "paper" for draw in runs["tau_s_draw"]],
-    )
-    if "iterations_to_95" in table:
+    bare = [run.replace(seed=0) for run in runs["run"]]  # one network for all seeds
+    counts = {run: make_network(run).layers[0].decay_parameter.numel() for run in dict.fromkeys(bare)}
+    table = runs.assign(P=[counts[run] for run in bare], line=[lines(run) for run in bare])
+    if "accuracy" in table:
         table["percent"] = 100 * table["accuracy"]
-        table["to_95"] = to_95(table)
     return table.explode("line", ignore_index=True)
 
 
-def lines(run: dict) -> list[str]:
+def lines(run: Task) -> list[str]:
     """The lines of a run; one time constant for all synapses begins all three."""
-    if run["groups"] == 1:
+    if run.groups == 1:
         return [RANDOM, PRE, POST]
-    if run["variant"] == "HetNeuLIF":
+    if run.variant == "HetNeuLIF":
         return [POST]
-    return [{"random": RANDOM, "pre": PRE, "post": POST}[run["grouped_by"]]]
+    return [{"random": RANDOM, "pre": PRE, "post": POST}[run.grouped_by]]
 
 
 def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
-    """Mean over runs against P with its bootstrap 95 % interval, a line for each way to share; a legend on demand."""
+    """Mean over runs against P with its bootstrap 95 % interval, one line for each way to share."""
     sns.lineplot(
         table, x="P", y=y, hue="line", style="line", ax=ax, errorbar=("ci", 95), err_style="bars", seed=0,
         hue_order=list(LOOK), palette={line: color for line, (color, _) in LOOK.items()}, style_order=list(LOOK),
@@ -62,61 +55,84 @@ def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
         legend.remove()
 
 
-def speech(found: list[dict]) -> pd.DataFrame:
-    """Runs of SHD, a row an epoch, of those epochs that all kinds of runs have.
+def speech(found: Sequence[Record]) -> pd.DataFrame:
+    """Test accuracy of SHD runs, one row per epoch, up to the last epoch that all kinds of runs have.
+
+    HomNeuALIF is left out.
+
+    Args:
+        found: records.
 
     Returns:
         "time constants" of a layer, in words; "seed"; "epoch"; test accuracy in "percent".
     """
     words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
 
-    def who(config: dict) -> str:
-        if tuple(config["tau_s_draw"]) == MEASURED_BINS:
+    def kind(variant: str, start: str, groups: float | None) -> str:
+        if start == tables.BIOLOGY:
             return BIOLOGY
-        return str(config["groups"] or words[config["variant"]])
+        return words[variant] if pd.isna(groups) else f"{groups:g}"
 
-    known = [record for record in found if record["config"]["variant"] in words and "curves" in record]
-    table = pd.concat(
-        pd.DataFrame({"percent": 100 * record["curves"]["test_accuracy"]})
-        .rename_axis("epoch")
-        .reset_index()
-        .assign(**{"time constants": who(record["config"]), "seed": record["config"]["seed"]})
-        for record in known
-    )
-    table["epoch"] += 1
+    points = tables.epoch_curves(found)
+    points = points[points["variant"].isin(words)]
+    kinds = [kind(*row) for row in points[["variant", "start", "groups"]].itertuples(index=False)]
+    table = points[["seed", "epoch", "percent"]].assign(**{"time constants": kinds})
     return table[table["epoch"] <= table.groupby("time constants")["epoch"].max().min()]
 
 
-def with_costs(found: list[dict], runs: pd.DataFrame) -> pd.DataFrame:
+def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with what their networks cost.
 
     Returns:
-        ``runs`` with "parameters", those that learn (Table 3), and "operations" a step of a clocked machine (`cost`),
-        at the mean spike rate of all runs with the same network.
+        ``runs`` with "parameters", the trainable ones (Table 3), and "operations" per step of a clocked machine
+        (`cost`), at the mean spike rate of all runs with the same network.
     """
     columns = ["variant", "recurrent", "hidden"]
     rates = runs.groupby(columns)["rate_hz"].mean()
-    rows = {}
-    for record, name in zip(found, runs[columns].itertuples(index=False, name=None)):
-        if name not in rows:
-            run = records.restore(record["config"])
-            rows[name] = {"parameters": parameters(run), "operations": _operations(run, rates[name])}
-    return runs.join(pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns), on=columns)
+    first = runs.drop_duplicates(columns).set_index(columns)["run"]
+    costs = pd.DataFrame(
+        {
+            "parameters": first.map(parameters),
+            "operations": [_operations(run, rates[name]) for name, run in first.items()],
+        }
+    )
+    return runs.join(costs, on=columns)
 
 
-def _operations(run: Run, rate_hz: float) -> float:
-    x = cost.test_trials(run, 0)
+def _operations(run: Task, rate_hz: float) -> float:
+    x = cost.first_trials(run, np.random.default_rng(0))
     spikes = cost.at_random(run, x, rate_hz * run.step_ms() / 1000)
-    return cost.operations(run.network(), spikes).loc[cost.CLOCKED].sum() / x.shape[1]
+    return cost.operations(make_network(run), spikes).loc[cost.CLOCKED].sum() / x.shape[1]
+
+
+def as_busy(runs: pd.DataFrame, recurrent: bool) -> pd.DataFrame:
+    """The smallest HetSynLIF, and the sizes of its rivals that come nearest to as many operations (Fig. 3).
+
+    Returns:
+        Those runs, with "neurons" of that HetSynLIF and "rivals" in words, the same in every row; none where
+        HetSynLIF or all rivals were not run.
+    """
+    if runs.empty:
+        return runs
+    runs = with_costs(runs[runs["recurrent"] == recurrent])
+    sizes = runs.groupby(["variant", "hidden"])["operations"].first()
+    present = [variant for variant in RIVALS if variant in sizes]
+    if "HetSynLIF" not in sizes or not present:
+        return runs.iloc[:0]
+    wanted = sizes["HetSynLIF"].min()
+    busy = {variant: (sizes[variant] / wanted - 1).abs().idxmin() for variant in ("HetSynLIF", *present)}
+    own = runs[runs["hidden"] == runs["variant"].map(busy)]
+    rivals = " and ".join(f"{variant} with {busy[variant]}" for variant in present)
+    return own.assign(neurons=busy["HetSynLIF"], rivals=rivals)
 
 
 def controls(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of an experiment with controls, with "kind": HetSynLIF, what was done to it, or who is as large."""
 
-    def kind(run: dict) -> str:
-        if run["variant"] != "HetSynLIF":
-            return f"{run['variant']}, as large"
-        start = "biology's start" if run["tau_s_draw"] == MEASURED else "paper's start"
-        return f"HetSynLIF, {start}" + (", fixed" if run["frozen"] else "")
+    def kind(variant: str, start: str, frozen: float) -> str:
+        if variant != "HetSynLIF":
+            return f"{variant}, as large"
+        return f"HetSynLIF, {start}'s start" + (", fixed" if frozen else "")
 
-    return runs.assign(kind=[kind(run) for run in runs.to_dict("records")])
+    kinds = [kind(*row) for row in runs[["variant", "start", "frozen"]].itertuples(index=False)]
+    return runs.assign(kind=kinds)

@@ -1,4 +1,4 @@
-"""The runs behind each figure, under the figure's name, in three sizes (profiles).
+"""The runs behind each figure: one table, under the figure's name, in three sizes (profiles).
 
 python -m hetsyn_core.runs.experiments             # compute what is missing of the paper's scale and keep it
 python -m hetsyn_core.runs.experiments fig2 figA1  # only these
@@ -6,225 +6,213 @@ python -m hetsyn_core.runs.experiments fig2 figA1  # only these
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise, product
 
 from ..datasets import shd
 from ..model.layer import VARIANTS, parameter_count
 from ..tasks import Fsdd, MatchToSample, PatternGeneration, SequentialDigits, Speech
 from ..tasks.digits import SMALL
-from ..tasks.run import Run
 from ..tasks.speech import GENERATED, REGENERATED, SHD
-from . import records, sweep
+from ..tasks.task import Task
+from . import store, sweep
+from .store import Job
 
 PROFILES = ("smoke", "quick", "paper")  # everything runs; one full run of each setting; the paper's scale
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs of one task: every kind of run, with every combination of what varies, with every seed."""
+
+    task: type[Task]
+    settings: dict = field(default_factory=dict)  # of every run; a function is asked when the runs are made
+    varies: dict[str, list] = field(default_factory=dict)
+    kinds: Sequence[dict] = ({},)  # further settings that go together
+    rivals: Sequence[str] = ()  # each run also with these variants, with as many parameters
+    seeds: int = 10
+    analyses: tuple[str, ...] = ()  # see `ANALYSES`
+    shown: dict | None = None  # a panel shows the first seed of these runs, which keeps its details; {}: of all
+    below_paper: dict = field(default_factory=dict)  # what is different in the profiles quick and smoke
+    smoke: dict[str, list] = field(default_factory=dict)  # levels in the profile smoke alone
+
+
+# fmt: off
 BOTH = [False, True]  # feedforward, recurrent
-VARIED = list(VARIANTS)
-FIG3_RUNS = 50  # as in the paper; 10 of everything else
-# Speech is an hour a run on a CPU: as many as are on record (the paper has 10).
-FIG4_RUNS = dict.fromkeys(VARIANTS, 5)
-HELD_OUT, HELD_OUT_RUNS = (3, 7), dict.fromkeys(("HetNeuLIF", "HetSynLIF"), 4)  # two of ten training speakers
-FSDD_RUNS = dict.fromkeys(VARIANTS, 3)
-SMNIST_RUNS = dict.fromkeys(("HetNeuLIF", "HetSynLIF"), 2)  # half a day a run on a CPU
-GROUPS_SPEECH_RUNS = 3
-MEASURED = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the decays in `allen.PUBLISHED`
-MEASURED_BINS = (MEASURED[0], MEASURED[1] / 4, MEASURED[2])  # the same where a step is 4 ms of sound and counts as 1 ms
-RIVALS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
-# P time constants a layer, each for a random group of synapses, or for some neurons' (256: for one neuron's).
+ALL_VARIANTS = list(VARIANTS)
+HELD_OUT = (3, 7)  # two of ten training speakers
+
+# P time constants per layer, each for a random group of synapses, or for those from or onto some neurons.
+WIDE = ("lognormal", 19.0, 1.7)  # median in ms and sd of ln(tau) of the decays in `allen.PUBLISHED`
+WIDE_BINS = ("lognormal", 19.0 / 4, 1.7)  # the same where a step is 4 ms of sound and counts as 1 ms
 ONE_FOR_ALL = {"groups": 1, "grouped_by": "post"}
-FEWER_GROUPS = [ONE_FOR_ALL, {"groups": 16}, {"groups": 256}]
-FEWER_GROUPS += [{"variant": "HetNeuLIF"}, {}, {"groups": 16, "tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED}]
-GROUPS = [*FEWER_GROUPS, {"groups": 4}, {"groups": 64}, {"groups": 16, "grouped_by": "post"}]
-GROUPS += [{"groups": p, "grouped_by": "pre"} for p in (16, 256)]
-GROUPS += [{"groups": 4, "tau_s_draw": MEASURED}, {"groups": 64, "tau_s_draw": MEASURED}]
-GROUPS += [{"groups": 256, "grouped_by": "pre", "tau_s_draw": MEASURED}]
-GROUPS += [{"variant": "HetNeuLIF", "tau_s_draw": MEASURED}]
+FEWER_GROUPS = [
+    ONE_FOR_ALL, {"groups": 16}, {"groups": 256}, {"variant": "HetNeuLIF"}, {},
+    {"groups": 16, "tau_s": WIDE}, {"tau_s": WIDE},
+]
+GROUPS = [
+    *FEWER_GROUPS, {"groups": 4}, {"groups": 64}, {"groups": 16, "grouped_by": "post"},
+    {"groups": 16, "grouped_by": "pre"}, {"groups": 256, "grouped_by": "pre"},
+    {"groups": 4, "tau_s": WIDE}, {"groups": 64, "tau_s": WIDE},
+    {"groups": 256, "grouped_by": "pre", "tau_s": WIDE}, {"variant": "HetNeuLIF", "tau_s": WIDE},
+]
+CONTROLS = [{}, {"frozen": 1.0}, {"tau_s": WIDE}, {"tau_s": WIDE, "frozen": 1.0}]
+RIVALS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
+
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
-READINGS = [("decay", 1), ("decay", 0.1), ("decay", 0.01), ("tau", 1), ("tau", 3), ("tau", 10)]
-READINGS += [("log_tau", 1), ("log_tau", 10), ("log_tau", 20)]
-RECURRENT_READINGS = [("decay", 1), ("tau", 1), ("log_tau", 10)]
-SMOKE = {
+READINGS = [
+    {"recurrent": False, "parameterization": name, "decay_lr_scale": rate}
+    for name, rate in (("decay", 1.0), ("decay", 0.1), ("decay", 0.01), ("tau", 1.0), ("tau", 3.0), ("tau", 10.0),
+                       ("log_tau", 1.0), ("log_tau", 10.0), ("log_tau", 20.0))
+]
+RECURRENT_READINGS = [
+    {"recurrent": True, "parameterization": name, "decay_lr_scale": rate}
+    for name, rate in (("decay", 1.0), ("tau", 1.0), ("log_tau", 10.0))
+]
+
+
+def shd_data() -> str:
+    """SHD where its own files lie in the data folder, else what is on record."""
+    return SHD if shd.official() else REGENERATED
+
+
+PATTERN, MATCH = PatternGeneration, MatchToSample
+TRACES = ("distances",)
+
+EXPERIMENTS = {
+    # Pattern generation. Panel A shows a run of each model at 2 Hz; A2 shows three stages of learning.
+    "fig2": Experiment(PATTERN, varies={"recurrent": BOTH, "variant": ALL_VARIANTS, "noise_hz": [1.0, 2.0, 3.0, 4.0]},
+                       analyses=TRACES, shown={"noise_hz": 2.0}),
+    "figA1": Experiment(PATTERN, varies={"variant": ALL_VARIANTS, "lr": [1e-4, 5e-4, 1e-3, 5e-3]}, analyses=TRACES),
+    "figA2": Experiment(PATTERN, {"n_targets": 3}, varies={"iterations": [10, 100, 1000]}, analyses=TRACES, shown={},
+                        smoke={"iterations": [1, 3, 5]}),
+    # Delayed match-to-sample. Panel A shows a trial of HetSynLIF with 100 neurons.
+    "fig3": Experiment(MATCH, varies={"recurrent": BOTH, "variant": ALL_VARIANTS, "hidden": [5, 20, 50, 100]},
+                       seeds=50, shown={"variant": "HetSynLIF", "hidden": (100,)}),
+    "fig3c": Experiment(MATCH, {"recurrent": True}, varies={"frozen": [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95]},
+                        below_paper={"varies": {"frozen": [0.0, 0.4, 0.8, 0.95]}}),
+    "figA3_delay": Experiment(MATCH, {"recurrent": True}, varies={"delay_ms": [500.0, 1000.0, 1500.0, 2000.0, 2500.0]},
+                              below_paper={"varies": {"delay_ms": [500.0, 2500.0]}}),
+    # Noise on all channels, and on those of the cues alone (open in the paper) at 20 Hz.
+    "figA3_noise": Experiment(
+        MATCH, {"recurrent": True},
+        kinds=[{"added_noise_hz": hz} for hz in (0.0, 5.0, 10.0, 15.0, 20.0)]
+        + [{"added_noise_hz": 20.0, "noise_on": "cues"}],
+        below_paper={"kinds": [{"added_noise_hz": 0.0}, {"added_noise_hz": 20.0},
+                               {"added_noise_hz": 20.0, "noise_on": "cues"}]}),
+    # One network of each reading and start is kept; recurrent ones, three times as slow, only at the paper's scale.
+    "table4": Experiment(MATCH, kinds=READINGS + RECURRENT_READINGS,
+                         varies={"tau_s": [("normal", mu, 0.1 * mu) for mu in (100.0, 200.0, 400.0)]},
+                         analyses=("table4",), shown={}, below_paper={"kinds": READINGS}),
+    # Open in the paper: HetNeuLIF whose reset decays like the neuron's synapses.
+    "tied_reset": Experiment(PATTERN, {"variant": "HetNeuLIF", "tau_reset_ms": None}, varies={"recurrent": BOTH},
+                             analyses=TRACES),
+    "tied_reset_match": Experiment(MATCH, {"variant": "HetNeuLIF", "tau_reset_ms": None}, varies={"recurrent": BOTH}),
+    # Speech and vision: hours on a CPU, so as many seeds as are on record (the paper has 10).
+    "fig4": Experiment(Speech, {"data": shd_data}, varies={"variant": ALL_VARIANTS}, seeds=5,
+                       analyses=("readout_taus", "robustness"), shown={}),
+    "fig4_held_out": Experiment(Speech, {"data": shd_data, "held_out": HELD_OUT},
+                                varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=4),
+    "table2_fsdd": Experiment(Fsdd, varies={"variant": ALL_VARIANTS}, seeds=3, shown={"variant": "HetSynLIF"}),
+    "table2_smnist": Experiment(SequentialDigits, varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=2),
+    # Beyond the paper: how many time constants, and what else may help HetSynLIF. The large networks with fewer P.
+    "groups_match": Experiment(
+        MATCH, kinds=[kind | {"hidden": 20} for kind in GROUPS] + [kind | {"hidden": 100} for kind in FEWER_GROUPS],
+        varies={"recurrent": BOTH},
+        below_paper={"kinds": [kind | {"hidden": n} for n in (20, 100) for kind in FEWER_GROUPS]}),
+    "groups_pattern": Experiment(PATTERN, kinds=FEWER_GROUPS, varies={"recurrent": BOTH}, analyses=TRACES),
+    # The first 10 of the 100 epochs that the runs of Fig. 4 beside them have.
+    "groups_speech": Experiment(Speech, {"data": shd_data, "epochs": 10}, seeds=3,
+                                kinds=[ONE_FOR_ALL, {"groups": 16}, {"tau_s": WIDE_BINS}]),
+    "controls_match": Experiment(MATCH, {"hidden": 20}, kinds=CONTROLS, varies={"recurrent": BOTH}, rivals=RIVALS),
+    "controls_pattern": Experiment(PATTERN, kinds=CONTROLS, varies={"recurrent": BOTH}, rivals=RIVALS, analyses=TRACES),
+}
+# fmt: on
+SMOKE = {  # a few iterations, and data that need no file
     PatternGeneration: {"iterations": 5, "test_trials": 1},
     MatchToSample: {"iterations": 5, "test_trials": 8},
-    **dict.fromkeys(
-        (Speech, Fsdd), {"data": GENERATED, "hidden": (24, 12), "iterations": 3, "epochs": 3, "test_trials": 8}
-    ),
+    Speech: {"data": GENERATED, "hidden": (24, 12), "iterations": 3, "epochs": 3, "test_trials": 8},
+    Fsdd: {"data": GENERATED, "hidden": (24, 12), "iterations": 3, "epochs": 3, "test_trials": 8},
     SequentialDigits: {"data": SMALL, "batch": 32, "iterations": 3, "epochs": 3, "test_trials": 8},
 }
 
 
-def grid(task: type[Run], profile: str, changes: dict, *, runs: int = 10, **settings) -> list[Run]:
-    """One run for each combination of settings, in their order, and for each seed, which varies fastest.
+def jobs(name: str, profile: str = "paper", changes: dict | None = None) -> list[Job]:
+    """The runs of an experiment, with what their records must hold.
 
-    A list is a setting that varies, anything else its one value. ``changes`` stand above ``settings``, a list or a
-    value. Smoke is a few iterations and one seed, quick one seed, if the paper's scale has any.
+    Args:
+        name: in `EXPERIMENTS`.
+        profile: "paper", all runs; "quick", one seed; "smoke", one seed and a few iterations.
+        changes: settings that stand above those of the table; a list is a setting that varies.
 
     Raises:
-        ValueError: an unknown profile or setting, or a value out of range.
+        ValueError: an unknown name, profile or setting, or a value out of range.
     """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     if profile not in PROFILES:
         raise ValueError(f"profile must be {', '.join(PROFILES)}, not {profile!r}")
-    known = {field.name for field in fields(task)}
+    plan, changes = EXPERIMENTS[name], changes or {}
+    known = {f.name for f in fields(plan.task)}
     if unknown := set(changes) - known:
-        raise ValueError(
-            f"{task.__name__} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-        )
-    settings |= SMOKE[task] if profile == "smoke" else {}
-    seeds = {"paper": runs, "quick": min(runs, 1), "smoke": 1}[profile]
-    settings |= {"seed": list(range(seeds))} | changes
-    settings["seed"] = settings.pop("seed")  # last
-    levels = [value if isinstance(value, list) else [value] for value in settings.values()]
-    return [task(**dict(zip(settings, combination))) for combination in product(*levels)]
+        names = ", ".join(sorted(unknown)), ", ".join(sorted(known))
+        raise ValueError(f"{plan.task.__name__} has no setting {names[0]}; it has {names[1]}")
+    above = {setting: value if isinstance(value, list) else [value] for setting, value in changes.items()}
+    if profile != "paper":
+        plan = replace(plan, **plan.below_paper, seeds=min(plan.seeds, 1))
+    if profile == "smoke":
+        above = {setting: [value] for setting, value in SMOKE[plan.task].items()} | plan.smoke | above
+    runs = runs_of(plan, above)
+    rivals = [as_large(run, rival) for rival in plan.rivals for run in runs_of(replace(plan, kinds=({},)), above)]
+    details = shown(runs, plan.shown)
+    return [Job(run, run in details, plan.analyses) for run in dict.fromkeys(runs + rivals)]
 
 
-def detailed(runs: list[Run], *shown: dict) -> list[Run]:
-    """The runs, those of the first seed with any of the settings ``shown`` keeping their details for a panel."""
-    seed = min((run.seed for run in runs), default=0)
-
-    def keeps(run: Run) -> bool:
-        return run.seed == seed and any(all(getattr(run, k) == v for k, v in own.items()) for own in shown)
-
-    return [run.replace(detail=True) if keeps(run) else run for run in runs]
-
-
-def thinned(profile: str, values: list, every: int) -> list:
-    """All values of a setting at the paper's scale, otherwise one in ``every``, from the first."""
-    return values if profile == "paper" else values[::every]
-
-
-def fig2(profile: str, changes: dict) -> list[Run]:
-    """Eight models at four noise levels; panel A shows a run of each at 2 Hz."""
-    noise_hz = [1.0, 2.0, 3.0, 4.0]
-    runs = grid(PatternGeneration, profile, changes, recurrent=BOTH, variant=VARIED, noise_hz=noise_hz)
-    return detailed(runs, {"noise_hz": quiet_hz(run.noise_hz for run in runs)})
-
-
-def quiet_hz(levels: Iterable[float]) -> float:
-    """The noise level of Fig. 2 A-D, 2 Hz; where that is changed, the lowest there is."""
-    levels = set(levels)
-    return 2.0 if 2.0 in levels else min(levels)
-
-
-def figA1(profile: str, changes: dict) -> list[Run]:
-    """The feedforward variants at four learning rates, 2 Hz noise."""
-    return grid(PatternGeneration, profile, changes, variant=VARIED, lr=[1e-4, 5e-4, 1e-3, 5e-3])
-
-
-def figA2(profile: str, changes: dict) -> list[Run]:
-    """F-HetSynLIF with three targets after 10, 100 and 1000 iterations; a run of each is shown."""
-    snapshots = {"iterations": [1, 3, 5] if profile == "smoke" else [10, 100, 1000]}
-    return detailed(grid(PatternGeneration, profile, snapshots | changes, n_targets=3), {})
-
-
-def fig3(profile: str, changes: dict) -> list[Run]:
-    """A, B, D-G: eight models with 5 to 100 hidden neurons; panel A shows a run of HetSynLIF with 100."""
-    hidden = [5, 20, 50, 100]
-    runs = grid(MatchToSample, profile, changes, runs=FIG3_RUNS, recurrent=BOTH, variant=VARIED, hidden=hidden)
-    return detailed(runs, {"variant": "HetSynLIF", "hidden": max(run.hidden for run in runs)})
-
-
-def fig3c(profile: str, changes: dict) -> list[Run]:
-    """C: R-HetSynLIF with a fraction of its time constants frozen."""
-    frozen = thinned(profile, [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95], 2)
-    return grid(MatchToSample, profile, changes, recurrent=True, frozen=frozen)
-
-
-def figA3_delay(profile: str, changes: dict) -> list[Run]:
-    """R-HetSynLIF with longer delays."""
-    delay_ms = thinned(profile, [500.0, 1000.0, 1500.0, 2000.0, 2500.0], 4)
-    return grid(MatchToSample, profile, changes, recurrent=True, delay_ms=delay_ms)
-
-
-def figA3_noise(profile: str, changes: dict) -> list[Run]:
-    """R-HetSynLIF with noise on all channels, and on those of the cues alone (open in the paper) at 20 Hz."""
-    added_noise_hz = thinned(profile, [0.0, 5.0, 10.0, 15.0, 20.0], 4)
-    on_all = grid(MatchToSample, profile, changes, recurrent=True, added_noise_hz=added_noise_hz)
-    most = max(run.added_noise_hz for run in on_all)
-    changes = {"noise_on": "cues"} | changes | {"added_noise_hz": most}
-    return on_all + [run for run in grid(MatchToSample, profile, changes, recurrent=True) if run not in on_all]
-
-
-def table4(profile: str, changes: dict) -> list[Run]:
-    """HetSynLIF from three initial time constants, under several readings of how decays are trained.
-
-    The recurrent ones, three times as slow, only at the paper's scale. One network of each is kept.
-    """
-    starts = [("normal", float(mu), 0.1 * mu) for mu in (100, 200, 400)]
+def runs_of(plan: Experiment, above: dict[str, list]) -> list[Task]:
+    """Every kind of run with every combination of what varies, the seed fastest; the levels ``above`` come first."""
+    settings = {name: [value() if callable(value) else value] for name, value in plan.settings.items()}
+    levels = settings | plan.varies | {"seed": list(range(plan.seeds))} | above
     runs = []
-    for recurrent in BOTH if profile == "paper" else [False]:
-        for parameterization, rate in RECURRENT_READINGS if recurrent else READINGS:
-            runs += grid(
-                MatchToSample, profile, changes, recurrent=recurrent, parameterization=parameterization,
-                decay_lr_scale=float(rate), tau_s_draw=starts, reset_above_ms=700.0,
-            )  # fmt: skip
-    return detailed(list(dict.fromkeys(runs)), {})  # a change may make two readings one
+    for kind in plan.kinds:
+        own = {name: [value] for name, value in kind.items()} | levels
+        own["seed"] = own.pop("seed")  # last
+        runs += [plan.task(**dict(zip(own, combination, strict=True))) for combination in product(*own.values())]
+    return list(dict.fromkeys(runs))  # a change may make two kinds one
 
 
-def tied_reset(profile: str, changes: dict) -> list[Run]:
-    """Open in the paper: HetNeuLIF whose reset decays like the neuron's synapses, in pattern generation (Fig. 2)."""
-    return grid(PatternGeneration, profile, changes, variant="HetNeuLIF", recurrent=BOTH, tau_reset_ms=None)
+def shown(runs: Sequence[Task], wanted: dict | None) -> set[Task]:
+    """The runs of the first seed with the wanted settings, or, of a number that no run has, the nearest."""
+    if wanted is None:
+        return set()
+    wanted = {name: nearest((getattr(run, name) for run in runs), value) for name, value in wanted.items()}
+    first = min((run.seed for run in runs), default=0)
+    return {run for run in runs if run.seed == first and all(getattr(run, n) == v for n, v in wanted.items())}
 
 
-def tied_reset_match(profile: str, changes: dict) -> list[Run]:
-    """The same in match-to-sample (Fig. 3)."""
-    return grid(MatchToSample, profile, changes, variant="HetNeuLIF", recurrent=BOTH, tau_reset_ms=None)
+def nearest(levels: Iterable, wanted):
+    """The wanted level of a setting if a run has it, else of numbers the nearest, the smaller of two."""
+    levels = set(levels)
+    if wanted in levels or isinstance(wanted, str) or not levels:
+        return wanted
+    return min(levels, key=lambda level: (distance(level, wanted), level))
 
 
-def groups_match(profile: str, changes: dict) -> list[Run]:
-    """How many time constants? HetSynLIF with P a layer, shared in several ways; HetNeuLIF and HetSynLIF beside it.
-
-    The large networks, three times as slow, with fewer P.
-    """
-    kinds = GROUPS if profile == "paper" else FEWER_GROUPS
-    runs = grid_of(MatchToSample, profile, kinds, changes, recurrent=BOTH, hidden=20)
-    runs += grid_of(MatchToSample, profile, FEWER_GROUPS, changes, recurrent=BOTH, hidden=100)
-    return list(dict.fromkeys(runs))
+def distance(level, wanted) -> float:
+    """How far apart two numbers are, or the numbers in two tuples."""
+    if isinstance(wanted, tuple):
+        return sum(abs(a - b) for a, b in zip(level, wanted, strict=False)) + abs(len(level) - len(wanted))
+    return abs(level - wanted)
 
 
-def groups_pattern(profile: str, changes: dict) -> list[Run]:
-    """The same in pattern generation."""
-    return grid_of(PatternGeneration, profile, FEWER_GROUPS, changes, recurrent=BOTH)
-
-
-def grid_of(task: type[Run], profile: str, kinds: list[dict], changes: dict, **settings) -> list[Run]:
-    """`grid` for each of several kinds of run, given by some settings of theirs, above which ``changes`` stand."""
-    return list(dict.fromkeys(run for kind in kinds for run in grid(task, profile, kind | changes, **settings)))
-
-
-def groups_speech(profile: str, changes: dict) -> list[Run]:
-    """The same for R-HetSynLIF on SHD, the first 10 of the 100 epochs that the runs of Fig. 4 beside them have."""
-    kinds = [ONE_FOR_ALL, {"groups": 16}, {"tau_s_draw": MEASURED_BINS}]
-    settings = {"runs": GROUPS_SPEECH_RUNS, "data": shd_data(), "epochs": 10}
-    return grid_of(Speech, profile, kinds, changes, **settings)
-
-
-def controls_match(profile: str, changes: dict) -> list[Run]:
-    """What else may help HetSynLIF: its parameters, that its time constants learn, where they start."""
-    return controls(MatchToSample, profile, changes, recurrent=BOTH, hidden=20)
-
-
-def controls_pattern(profile: str, changes: dict) -> list[Run]:
-    """The same in pattern generation."""
-    return controls(PatternGeneration, profile, changes, recurrent=BOTH)
-
-
-def controls(task: type[Run], profile: str, changes: dict, **settings) -> list[Run]:
-    """HetSynLIF; with time constants that never learn; from biology's; other variants with as many parameters."""
-    kinds = [{}, {"frozen": 1.0}, {"tau_s_draw": MEASURED}, {"tau_s_draw": MEASURED, "frozen": 1.0}]
-    runs = grid_of(task, profile, kinds, changes, **settings)
-    own = grid(task, profile, changes, **settings)
-    return list(dict.fromkeys(runs + [as_large(run, variant) for variant in RIVALS for run in own]))
-
-
-def as_large(run: Run, variant: str) -> Run:
+def as_large(run: Task, variant: str) -> Task:
     """The run with another variant, and the one hidden layer that brings it nearest to as many parameters."""
     wanted = parameters(run)
     sizes = (run.replace(variant=variant, hidden=n) for n in range(1, 4 * run.hidden[0]))
     return min(sizes, key=lambda other: abs(parameters(other) - wanted))
 
 
-def parameters(run: Run) -> int:
+def parameters(run: Task) -> int:
     """Trainable parameters of a run's network (Table 3).
 
     Raises:
@@ -237,47 +225,6 @@ def parameters(run: Run) -> int:
     return sum(parameter_count(run.variant, *own, run.recurrent and k < last) for k, own in enumerate(layers))
 
 
-def by_variant(task: type[Run], profile: str, changes: dict, runs: dict[str, int], **settings) -> list[Run]:
-    """`grid` with its own number of runs for each variant."""
-    grids = [grid(task, profile, {"variant": v} | changes, runs=n, **settings) for v, n in runs.items()]
-    return list(dict.fromkeys(sum(grids, [])))  # a change of the variant makes all grids one
-
-
-def fig4(profile: str, changes: dict) -> list[Run]:
-    """Four recurrent variants on SHD; panels B, D, E and A5 show the first run of each."""
-    return detailed(by_variant(Speech, profile, changes, FIG4_RUNS, data=shd_data(), robustness=True), {})
-
-
-def fig4_held_out(profile: str, changes: dict) -> list[Run]:
-    """The same without two training speakers, for the accuracy at the epoch that those would choose."""
-    return by_variant(Speech, profile, changes, HELD_OUT_RUNS, data=shd_data(), held_out=HELD_OUT)
-
-
-def shd_data() -> str:
-    """SHD where its own files lie in the data folder, else what is on record."""
-    return SHD if shd.official() else REGENERATED
-
-
-def table2_fsdd(profile: str, changes: dict) -> list[Run]:
-    """Four recurrent variants on the open stand-in for TiDigits; a run of HetSynLIF shows its input."""
-    return detailed(by_variant(Fsdd, profile, changes, FSDD_RUNS), {"variant": "HetSynLIF"})
-
-
-def table2_smnist(profile: str, changes: dict) -> list[Run]:
-    """Two recurrent variants on S-MNIST."""
-    return by_variant(SequentialDigits, profile, changes, SMNIST_RUNS)
-
-
-EXPERIMENTS: dict[str, Callable[[str, dict], list[Run]]] = {
-    make.__name__: make
-    for make in (
-        fig2, figA1, figA2, fig3, fig3c, figA3_delay, figA3_noise, table4, tied_reset, tied_reset_match,
-        fig4, fig4_held_out, table2_fsdd, table2_smnist,
-        groups_match, groups_pattern, groups_speech, controls_match, controls_pattern,
-    )
-}  # fmt: skip
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Compute what is missing of the paper's scale and write it to data/records."""
     parser = argparse.ArgumentParser(prog="hetsyn_core.runs.experiments", description=main.__doc__)
@@ -286,11 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := set(names) - set(EXPERIMENTS):
         parser.error(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}")
     for name in names:
-        runs = EXPERIMENTS[name]("paper", {})
-        if not runs:
-            print(f"{name}: no run is asked for yet, see the numbers of runs in {__name__}", file=sys.stderr)
-            continue
-        print(records.consolidate(name, runs, sweep.run(runs, what=name)), file=sys.stderr)
+        print(store.consolidate(name, sweep.run(jobs(name), what=name)), file=sys.stderr)
 
 
 if __name__ == "__main__":

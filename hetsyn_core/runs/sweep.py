@@ -1,7 +1,7 @@
 """Train many networks side by side, one thread each, and keep what is finished."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     CancelledError,
@@ -15,20 +15,22 @@ import torch
 from tqdm import tqdm
 
 from .. import workers
-from ..tasks.run import Run
-from . import records
+from ..tasks.task import Task
+from . import store
+from .record import Record
+from .store import Job, as_job
 from .train import TrainingFailed, train
 
 GPU_WORKERS = 4  # networks side by side on a card; more are no faster, unless MPS shares it (docs/running.md)
 
 
 def run(
-    runs: Sequence[Run], *, fresh: bool = False, executor: Executor | None = None, what: str = "training"
-) -> list[dict]:
+    asked: Sequence[Task | Job], *, fresh: bool = False, executor: Executor | None = None, what: str = "training"
+) -> list[Record]:
     """Records of the runs, in their order; what is on record is loaded, the rest trained and saved as it comes.
 
-    A run that cannot go on gives {"config", "failed": reason} in place of its record. Stopping this loses the epochs
-    in flight alone; calling it again goes on from there.
+    A run that cannot go on gives a record with its failure. Stopping this loses the last iterations of the runs in
+    flight alone; calling it again goes on from there.
 
     Args:
         fresh: train again what is on record.
@@ -41,26 +43,27 @@ def run(
     Raises:
         RuntimeError: worker processes end, or a cluster is lost, before a single run is finished; $HETSYN_WORKERS is
             no number.
-        records.Unnamed: a task's code cannot be read, so its runs could not be told from others'.
+        Unnamed: a task's code cannot be read, so its runs could not be told from others'.
     """
-    found = [None] * len(runs) if fresh else records.load(runs)
-    missing = {}  # the same run may be asked for twice
+    jobs = [as_job(one) for one in asked]
+    found = [None] * len(jobs) if fresh else store.load(jobs)
+    missing: dict[Task, list[int]] = {}  # the same run may be asked for twice
     for k, record in enumerate(found):
         if record is None:
-            missing.setdefault(runs[k], []).append(k)
+            missing.setdefault(jobs[k].run, []).append(k)
     if fresh:
         for one in missing:
-            records.path(one, "checkpoint").unlink(missing_ok=True)
+            store.path(one, "checkpoint").unlink(missing_ok=True)
     with tqdm(total=len(missing), desc=what, unit="run", smoothing=0.05, disable=not missing) as bar:
         while missing:
             before = len(missing)
             try:
                 with nullcontext(executor) if executor else _executor(missing) as pool:
-                    pending = {pool.submit(_train, one): one for one in missing}
+                    pending = {pool.submit(_train, joined(jobs[k] for k in rows)): one for one, rows in missing.items()}
                     for future in as_completed(pending):
                         # A future kept would keep its result on a cluster, to be computed again if lost there.
                         record, one = future.result(), pending.pop(future)
-                        records.save(record, one)
+                        store.save(record)
                         for k in missing.pop(one):
                             found[k] = record
                         bar.update()
@@ -71,8 +74,15 @@ def run(
     return found
 
 
+def joined(jobs: Iterable[Job]) -> Job:
+    """One job for several of the same run: its record holds what any of them asks."""
+    jobs = list(jobs)
+    analyses = dict.fromkeys(name for job in jobs for name in job.analyses)
+    return Job(jobs[0].run, any(job.detail for job in jobs), tuple(analyses))
+
+
 @contextmanager
-def _executor(runs: Collection[Run]) -> Iterator[Executor]:
+def _executor(runs: Collection[Task]) -> Iterator[Executor]:
     if any(type(one).__module__ == "__main__" for one in runs):
         with ThreadPoolExecutor(1) as here:
             yield here
@@ -109,10 +119,10 @@ def _device() -> str:
     return os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _train(run: Run) -> dict:
+def _train(job: Job) -> Record:
     torch.set_num_threads(1)
-    checkpoint = records.path(run, "checkpoint") if run.epochs > 1 else None
+    checkpoint = store.path(job.run, "checkpoint")
     try:
-        return train(run, checkpoint=checkpoint, device=_device())
+        return train(job.run, checkpoint=checkpoint, device=_device(), detail=job.detail, analyses=job.analyses)
     except TrainingFailed as error:
-        return {"config": records.settings(run), "failed": str(error)}
+        return Record(job.run, failure=str(error))

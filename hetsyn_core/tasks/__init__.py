@@ -1,4 +1,4 @@
-"""Tasks: what goes in, what should come out, and how well it does. `run` has what all of them share."""
+"""Tasks: what goes in, what should come out, and how well it does. `settings` and `task` say what all share."""
 
 from .digits import SequentialDigits
 from .match import MatchToSample

@@ -1,7 +1,7 @@
-"""What the recognition tasks share: a data set passed epoch by epoch, AdamW, a cosine, one label a recording."""
+"""What the recognition tasks share: a data set passed epoch by epoch, AdamW, a cosine, one label per recording."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,17 +10,14 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from ..model.layer import Network, Traces
-from ..model.surrogate import MultiGaussian, Surrogate
-from .run import TEST_BATCH, Run, number, whole
-
-WARM_UP, PLATEAU = 0.05, 0.05  # shares of the cosine's batches: up to the full rate, and cut off at its end
+from ..model.layer import Traces
+from .settings import number, whole
+from .task import TEST_BATCH, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification(Run):
+class Classification(Task):
     """A subclass says where its recordings come from and which score each class gets."""
 
     recurrent: bool = True
@@ -29,58 +26,49 @@ class Classification(Run):
     decay_lr_scale: float = 2.0  # as in the authors' script
     weight_decay: float = 0.0
     cosine_epochs: int = 40  # of a half cosine of the rates; after it they stay at its last value
-    tau_s_draw: tuple[str, float, float] = ("uniform", 5.0, 20.0)
     tau_a_ms: float = 100.0
     a: float = 0.05
+    surrogate: str = "multi_gaussian"
     test_trials: int = 0
-    held_out: tuple[int, ...] = ()  # training speakers kept for validation
 
-    surrogate: ClassVar[Surrogate] = MultiGaussian()
+    DRAWN_TAU_S: ClassVar[tuple[str, float, float]] = ("uniform", 5.0, 20.0)
+    optimiser: ClassVar[str] = "AdamW"
+    endless: ClassVar[bool] = False
 
     def inputs(self, split: str, rows: np.ndarray) -> np.ndarray:
         """The recordings ``rows`` of the files' "train" or "test", float32 or boolean (trials, time, input)."""
         raise NotImplementedError
 
     def labels(self, split: str) -> np.ndarray:
-        """Labels of all recordings of a split, int64."""
+        """Labels of all recordings of the files' "train" or "test", int64."""
         raise NotImplementedError
-
-    def speakers(self, split: str) -> np.ndarray:
-        """Who speaks in each; -1 where nobody does."""
-        return np.full(len(self.labels(split)), -1)
 
     def scores(self, traces: Traces) -> Tensor:
         """Score of each class, (trials, classes); the largest decides."""
         raise NotImplementedError
 
-    def splits(self) -> tuple[str, ...]:
-        return ("validation", "test") if self.held_out else ("test",)
+    def kept_aside(self) -> np.ndarray:
+        """Which training recordings are kept for validation, boolean; none unless a task says which."""
+        return np.zeros(len(self.labels("train")), dtype=bool)
 
     def rows(self, split: str) -> tuple[str, np.ndarray]:
-        """Which of the files' splits, and which of its recordings, make up "train", "validation" or "test".
-
-        Raises:
-            ValueError: one of the held-out speakers is not there, or nobody else is.
-        """
+        """Which of the files' splits, and which of its recordings, make up "train", "validation" or "test"."""
         if split == "test":
             return "test", np.arange(len(self.labels("test")))
-        speakers = self.speakers("train")
-        aside = np.isin(speakers, self.held_out)
-        if aside.all() or not np.isin(self.held_out, speakers).all():
-            raise ValueError(f"held_out must be some of the speakers {np.unique(speakers).tolist()}: {self.held_out}")
+        aside = self.kept_aside()
         return "train", np.flatnonzero(aside if split == "validation" else ~aside)
 
-    def batches(self, split: str, rng: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def passed(self, split: str, rng: Generator) -> tuple[str, np.ndarray]:
+        """`rows` in the order in which one pass takes them: shuffled for training, a sample where one is tested."""
         source, rows = self.rows(split)
         if split == "train":
-            rows = rng.permutation(rows)
-        elif self.test_trials:  # a sample; all of them need no order
-            rows = rng.permutation(rows)[: self.test_trials]
+            return source, rng.permutation(rows)
+        return source, rng.permutation(rows)[: self.test_trials] if self.test_trials else rows
+
+    def batches(self, split: str, rng: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        source, rows = self.passed(split, rng)
         size = self.batch if split == "train" else TEST_BATCH
-        labels = self.labels(source)
-        for start in range(0, len(rows), size):
-            chosen = rows[start : start + size]
-            yield torch.from_numpy(self.inputs(source, chosen)), torch.from_numpy(labels[chosen])
+        return in_batches(lambda chosen: self.inputs(source, chosen), self.labels(source), rows, size)
 
     def epoch(self) -> int:
         full = math.ceil(len(self.rows("train")[1]) / self.batch)
@@ -90,35 +78,9 @@ class Classification(Run):
         """Cross entropy of the classes' scores."""
         return F.cross_entropy(self.scores(traces), wanted)
 
-    def measure(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
-        """ "accuracy": 1 where the label has the largest score. The traces may be on any device."""
-        return {"accuracy": self._right(traces, wanted).cpu().numpy()}
-
-    def measured(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
-        return self.measure(traces, wanted)
-
-    def score(self, traces: Traces, wanted: Tensor) -> tuple[str, Tensor]:
-        return "accuracy", self._right(traces, wanted).mean()
-
-    def _right(self, traces: Traces, wanted: Tensor) -> Tensor:
-        return (self.scores(traces).argmax(-1) == wanted).double()
-
-    def after(self, network: Network, trained: dict) -> dict[str, float | None]:
-        """ "best_test_accuracy", the published habit; "chosen_test_accuracy", of the best validation epoch."""
-        tested = trained.get("test_accuracy")
-        metrics = {"best_test_accuracy": max(tested) if tested else None}
-        if "validation_accuracy" in trained:
-            metrics["chosen_test_accuracy"] = tested[int(np.argmax(trained["validation_accuracy"]))]
-        return metrics
-
-    def optimiser(self, network: Network) -> tuple[torch.optim.Optimizer, LRScheduler]:
-        """AdamW, weight decay on decays too; 5 % warm-up, a half cosine over 40 epochs, its last 5 % held at one value.
-
-        So do the authors: the rate of epoch 38, 0.7 % of the highest, stays to the end (their script).
-        """
-        optimiser = torch.optim.AdamW(self.parameter_groups(network), weight_decay=self.weight_decay)
-        total = self.cosine_epochs * self.epoch()
-        return optimiser, LambdaLR(optimiser, lambda step: warm_cosine(step, total))
+    def measure(self, traces: Traces, wanted: Tensor) -> dict[str, Tensor]:
+        """ "accuracy": 1 where the label has the largest score."""
+        return {"accuracy": (self.scores(traces).argmax(-1) == wanted).double()}
 
     def __post_init__(self):
         super().__post_init__()
@@ -127,10 +89,10 @@ class Classification(Run):
         self.check("cosine_epochs", whole(self.cosine_epochs) and self.cosine_epochs > 0, "a positive whole number")
 
 
-def warm_cosine(step: int, total: int) -> float:
-    """Share of the highest learning rate at a batch: up from 0, half a cosine, and its value at 95 % for ever."""
-    up = int(WARM_UP * total)
-    if step < up:
-        return step / max(1, up)
-    progress = (min(step, int(total * (1 - PLATEAU))) - up) / max(1, total - up)
-    return 0.5 * (1 + math.cos(math.pi * progress))
+def in_batches(
+    inputs: Callable[[np.ndarray], np.ndarray], labels: np.ndarray, rows: np.ndarray, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (x, label) of ``size`` recordings, in the order of ``rows``; ``inputs`` gives those of some rows."""
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        yield torch.from_numpy(inputs(chosen)), torch.from_numpy(labels[chosen])

@@ -16,6 +16,11 @@ class Shape:
     gaussian: bool = False  # the multi-Gaussian surrogate
     spiking_readout: bool = False
 
+    @property
+    def analog(self) -> bool:
+        """Whether the input is a number at every step instead of spikes."""
+        return self.density == 1
+
 
 SHAPES = (
     Shape("pattern F (Fig. 2)", 1, 2000, (100, 100, 1), False, 0.01),

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.layer import Traces
-from .run import RATE_WEIGHT, TEMPLATE, Run, number, poisson, rate_penalty, whole
+from .settings import number, whole
+from .spikes import RATE_WEIGHT, poisson, rate_penalty
+from .task import TEMPLATE, Task
 
 STEPS = 2000  # of 1 ms
 SEGMENT_STEPS = 500
@@ -21,7 +23,7 @@ CHANNELS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatternGeneration(Run):
+class PatternGeneration(Task):
     """The paper's values; ``test_trials`` redraws the noise; segment and targets belong to the seed and stay."""
 
     batch: int = 1
@@ -43,19 +45,9 @@ class PatternGeneration(Run):
         penalty = sum(rate_penalty(spikes, self.dt_ms) for spikes in traces.spikes)
         return F.mse_loss(traces.readout, wanted.expand_as(traces.readout)) + RATE_WEIGHT * penalty
 
-    def score(self, traces: Traces, wanted: Tensor) -> tuple[str, Tensor]:
-        # The distances of `measure` would cost a tenth of a step.
-        return "mse", F.mse_loss(traces.readout, wanted.expand_as(traces.readout))
-
-    def measure(self, traces: Traces, wanted: Tensor) -> dict[str, np.ndarray | list[float]]:
-        """ "mse"; "d21", "d32", see `normalised_distance`; "silent_rms", root mean square output in the silent gaps."""
-        outputs, target = traces.readout.numpy(), wanted.numpy()
-        return {
-            "mse": np.square(outputs - target).mean((1, 2)),
-            "d21": [normalised_distance(y, target, 2, 1) for y in outputs],
-            "d32": [normalised_distance(y, target, 3, 2) for y in outputs],
-            "silent_rms": np.sqrt(np.square(outputs[:, silent_steps()]).mean((1, 2))),
-        }
+    def measure(self, traces: Traces, wanted: Tensor) -> dict[str, Tensor]:
+        """ "mse": mean over time and targets of the squared difference of output and target."""
+        return {"mse": F.mse_loss(traces.readout, wanted.expand_as(traces.readout), reduction="none").mean((1, 2))}
 
     def __post_init__(self):
         super().__post_init__()
@@ -119,6 +111,25 @@ def pattern_input(segment: np.ndarray, noise_hz: float, rng: Generator) -> Tenso
     for start in SEGMENT_STARTS:
         x[start : start + SEGMENT_STEPS] |= segment.astype(bool)
     return torch.from_numpy(x.astype(np.float32))[None]
+
+
+def distances(traces: Traces, wanted: Tensor) -> dict[str, list[float] | np.ndarray]:
+    """How far apart the outputs at two occurrences of the segment are, and what is left of them in the gaps.
+
+    Args:
+        traces: of tested trials; the readout is (trials, 2000, targets).
+        wanted: targets (2000, targets).
+
+    Returns:
+        One value per trial: "d21" and "d32", see `normalised_distance`; "silent_rms", the root mean square output in
+        the two silent gaps.
+    """
+    outputs, target = traces.readout.cpu().numpy(), wanted.cpu().numpy()
+    return {
+        "d21": [normalised_distance(y, target, 2, 1) for y in outputs],
+        "d32": [normalised_distance(y, target, 3, 2) for y in outputs],
+        "silent_rms": np.sqrt(np.square(outputs[:, silent_steps()]).mean((1, 2))),
+    }
 
 
 def normalised_distance(output: np.ndarray, target: np.ndarray, m: int, n: int) -> float:

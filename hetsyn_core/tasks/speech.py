@@ -1,6 +1,6 @@
 """Speech as spikes (Fig. 4, A4, A5, Tables 1 and 2): SHD, what is laid out like it, and threshold crossings."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,13 +14,10 @@ from ..datasets.manifolds import SOURCE as GENERATED
 from ..datasets.manifolds import manifolds
 from ..datasets.shd import shd
 from ..datasets.thresholds import STEP_MS
-from ..model.layer import Network, Traces
+from ..model.layer import Traces
 from .classify import Classification
-from .run import evaluate, number, whole
+from .settings import number, whole
 
-DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
-WARPS = tuple(np.linspace(-0.5, 0.5, 20).round(4).tolist())  # Fig. 4 F, log2 of the factor on all times
-DELETION_SEED = 20_251_165
 SHD, REGENERATED = "SHD", "SHD regenerated from HD"
 FSDD, TIDIGITS, TI46 = "Free Spoken Digit Dataset", "TIDIGITS", "TI46"
 
@@ -43,7 +40,7 @@ class Speech(Classification):
     steps: int = 250
     reading: str = "authors"  # of the files, see `bin_events`
     score_from: int = 11  # the first step that counts; the text counts all, the authors' script from here
-    robustness: bool = False  # after training, test with deleted spikes and warped time
+    held_out: tuple[int, ...] = ()  # training speakers kept for validation
 
     def sizes(self) -> tuple[int, ...]:
         raster = self.raster("test")
@@ -55,8 +52,20 @@ class Speech(Classification):
     def labels(self, split: str) -> np.ndarray:
         return self.raster(split).labels
 
-    def speakers(self, split: str) -> np.ndarray:
-        return self.raster(split).speakers
+    def kept_aside(self) -> np.ndarray:
+        """The recordings of the held-out speakers.
+
+        Raises:
+            ValueError: one of them is not there, or nobody else is.
+        """
+        speakers = self.raster("train").speakers
+        aside = np.isin(speakers, self.held_out)
+        if aside.all() or not np.isin(self.held_out, speakers).all():
+            raise ValueError(f"held_out must be some of the speakers {np.unique(speakers).tolist()}: {self.held_out}")
+        return aside
+
+    def splits(self) -> tuple[str, ...]:
+        return ("validation", "test") if self.held_out else ("test",)
 
     def scores(self, traces: Traces) -> Tensor:
         """Sum over time of the softmax of the readout potentials."""
@@ -69,13 +78,6 @@ class Speech(Classification):
         """The binned recordings, kept in memory between calls."""
         return _raster(self.data, split, self.bin_ms, self.steps, self.reading)
 
-    def after(self, network: Network, trained: dict) -> dict[str, float | None]:
-        """As all recognition tasks; "readout_tau", its median, "readout_above_20", a share; `robustness` if wanted."""
-        tau = network.layers[-1].tau_s_ms()
-        metrics = super().after(network, trained)
-        metrics |= {"readout_tau": float(tau.median()), "readout_above_20": float((tau > 20).double().mean())}
-        return metrics | (robustness(network, self) if self.robustness else {})
-
     def __post_init__(self):
         super().__post_init__()
         self.check("bin_ms", number(self.bin_ms) and self.bin_ms > 0, "a positive number")
@@ -84,7 +86,8 @@ class Speech(Classification):
         self.check("score_from", self.score_from < self.steps, f"below the {self.steps} steps")
         self.check("reading", self.reading in ("authors", "plain"), "'authors' or 'plain'")
         self.check("data", self.data in EVENTS | RASTERS, f"one of {', '.join(EVENTS | RASTERS)}")
-        self.check("robustness", not self.robustness or self.data in EVENTS, f"False for {self.data}")
+        speakers = isinstance(self.held_out, tuple) and all(map(whole, self.held_out))
+        self.check("held_out", speakers, "numbers of speakers, such as (3, 7)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,7 @@ COMPLETE = {FSDD: (FSDD_SOURCE,), TIDIGITS: ("TIDIGITS (2,464 recordings)", "TID
 @lru_cache(4)
 def _raster(data: str, split: str, bin_ms: float, steps: int, reading: str) -> Raster:
     if data in EVENTS:
-        return bin_events(_events(data, split), bin_ms, steps, reading)
+        return bin_events(events_of(data, split), bin_ms, steps, reading)
     raster = RASTERS[data](split)
     if raster.source not in COMPLETE.get(data, (raster.source,)):
         raise ValueError(f"the data folder holds {raster.source}, which is not all of {data}: bring the rest")
@@ -141,35 +144,14 @@ def _raster(data: str, split: str, bin_ms: float, steps: int, reading: str) -> R
     return raster
 
 
-def _events(data: str, split: str) -> Events:
+def events_of(data: str, split: str) -> Events:
+    """The recordings of a split of "train" or "test" as events.
+
+    Raises:
+        ValueError: the files in the data folder are others.
+    """
     events = EVENTS[data](split)
     if events.source != data:
         found = f"the files in the data folder are {events.source}"
         raise ValueError(f"{found}, but this run is of {data}: say which by data=..., or bring the files")
     return events
-
-
-def robustness(network: Network, run: Speech) -> dict[str, float]:
-    """Test accuracy under spike deletion, "deleted P", and time warp, "warped LOG2", at test time only (Fig. 4 C, F).
-
-    A warped recording has as many steps as its duration needs: 250 alpha.
-    """
-    events = _events(run.data, "test")
-    found = {}
-    for share in DELETED:
-        rng = np.random.default_rng([DELETION_SEED, round(1000 * share)])
-        changed = bin_events(events, run.bin_ms, run.steps, run.reading, delete=share, rng=rng)
-        found[f"deleted {share:g}"] = _accuracy(network, run, changed)
-    for warp in WARPS:
-        alpha = 2.0**warp
-        changed = bin_events(events, run.bin_ms, round(run.steps * alpha), run.reading, stretch=alpha)
-        found[f"warped {warp:g}"] = _accuracy(network, run, changed)
-    return found
-
-
-def _accuracy(network: Network, run: Speech, raster: Raster) -> float:
-    class Changed(type(run)):
-        def raster(self, split: str) -> Raster:
-            return raster
-
-    return evaluate(network, Changed(**asdict(run)))["accuracy"]

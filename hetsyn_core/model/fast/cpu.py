@@ -3,7 +3,6 @@
 CPU and float32 only. Compiled by Numba on first use and kept on disk.
 """
 
-import math
 import sys
 import threading
 from collections.abc import Callable
@@ -16,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_input, check_neurons, check_synapses
-from ..surrogate import MultiGaussian, Surrogate, Triangular
+from ..surrogate import Kind, Surrogate, Triangular, formula
 from . import cpu_kernels as kernels
+from .empty import no_current
 
-EMPTY = np.zeros(0, np.float32)
+EMPTY = np.zeros(0, np.float32)  # stands for an argument that a kernel does not need: Numba takes no None here
 
 
 def _check_fused(*tensors: Tensor) -> None:
@@ -162,7 +162,7 @@ def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
     check_input("x", x, weight.shape[1])
     _check_fused(x, weight, decay)
     if 0 in x.shape or 0 in weight.shape:
-        return x.new_zeros(x.shape[0], x.shape[1], weight.shape[0]) + 0 * (x.sum() + weight.sum() + decay.sum())
+        return no_current(x, weight, decay)
     if decay.shape == weight.shape and decay.shape[1] != 1:
         return _SynapticCurrent.apply(x, weight, decay)
     return _SharedCurrent.apply(x, weight, decay.expand(weight.shape[0], 1)[:, 0])
@@ -234,15 +234,10 @@ class _Spiking(torch.autograd.Function):
 
 def _surrogate(surrogate: Surrogate, V: Tensor, threshold: float):
     """Which surrogate, its constants, and all its values where the kernel has no formula for it."""
-    none = EMPTY[:, None, None]
-    if type(surrogate) is Triangular:
-        return kernels.TRIANGULAR, np.float32((surrogate.gamma, surrogate.zeta * threshold)), none
-    if type(surrogate) is MultiGaussian:  # three normal distributions: peak height, and 1 / (2 sd^2)
-        sd, wide = surrogate.sigma, surrogate.scale * surrogate.sigma
-        peak = surrogate.gamma / math.sqrt(2 * math.pi)
-        high, low = peak * (1 + surrogate.height) / sd, peak * surrogate.height / wide
-        return kernels.MULTI_GAUSSIAN, np.float32((high, 0.5 / sd**2, low, 0.5 / wide**2, surrogate.shift)), none
-    return kernels.GIVEN, EMPTY, _numpy(surrogate.derivative(V - threshold, threshold))
+    kind, constants = formula(surrogate, threshold)
+    if kind == Kind.GIVEN:
+        return int(kind), EMPTY, _numpy(surrogate.derivative(V - threshold, threshold))
+    return int(kind), np.float32(constants), EMPTY[:, None, None]
 
 
 def _decays(decay, recurrent: int, row: int):

@@ -20,6 +20,7 @@ from math import factorial
 import numpy as np
 from numba import njit
 
+from ..surrogate import Kind
 from .lanes import add, fma, load, mul, reaches, splat, store, sub
 
 ZERO, ONE, HALF, LN2, INVERSE_LN2 = np.float32((0, 1, 0.5, np.log(2), 1 / np.log(2)))
@@ -27,7 +28,7 @@ TAYLOR = tuple(np.float32(1 / factorial(n)) for n in range(7))  # of e^x
 LEAST = np.float32(-87)  # e to this power is nearly the smallest normal float32
 
 ABSENT, PER_NEURON, PER_SYNAPSE = range(3)  # recurrent synapses, by who has a decay
-TRIANGULAR, MULTI_GAUSSIAN, GIVEN = range(3)  # surrogates: two formulas, and values from elsewhere
+TRIANGULAR, MULTI_GAUSSIAN = int(Kind.TRIANGULAR), int(Kind.MULTI_GAUSSIAN)  # as Numba takes them
 
 
 @njit(cache=True, nogil=True)
@@ -469,7 +470,7 @@ def exp(x):
 def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slopes):
     """slopes[0, j], slopes[1, j], ... = dz/dV of trial b from step ``start`` to before ``stop``.
 
-    The formulas of `surrogate`, whose constants `cpu` prepares, or ``given`` values.
+    The formulas of `surrogate` with the ``constants`` it gives, or ``given`` values.
     """
     time, neurons = V.shape[1:]
     size, begin = (stop - start) * neurons, (b * time + start) * neurons

@@ -21,13 +21,14 @@ from torch import Tensor
 
 from .. import reference
 from ..checks import check_input, check_neurons, check_synapses
-from ..surrogate import MultiGaussian, Surrogate, Triangular
+from ..surrogate import Kind, Surrogate, Triangular, formula
+from .empty import no_current
 
 INTERPRETED = triton.knobs.runtime.interpret
 LARGEST = 256  # neurons of a recurrent layer
 RESIDENT = 128  # of these, whose synapses fit one multiprocessor's registers
 PROGRAMS = 2048  # enough to fill a large card; more only cost partial sums
-GIVEN, TRIANGULAR, MULTI_GAUSSIAN = range(3)
+GIVEN, TRIANGULAR = tl.constexpr(int(Kind.GIVEN)), tl.constexpr(int(Kind.TRIANGULAR))  # as Triton takes them
 
 
 @triton.jit
@@ -85,6 +86,14 @@ def gradients(x, g, r, grad_w, grad_ur, time, pre, post, LAG: tl.constexpr, PRE:
 
 
 @triton.jit
+def resident(matrix, neurons, j, BLOCK: tl.constexpr):
+    """A matrix of all recurrent synapses (neurons, neurons), zero where padded, to stay in registers."""
+    i = tl.arange(0, BLOCK)
+    inside = (i[:, None] < neurons) & (j[None, :] < neurons)
+    return tl.load(matrix + i[:, None] * neurons + j[None, :], mask=inside, other=0.0)
+
+
+@triton.jit
 def through_cache(events, w, r, state, neurons, j, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """One step of all recurrent synapses, u = r u + x and sum w u, with u in memory."""
     total = tl.zeros((BLOCK,), tl.float32)
@@ -128,10 +137,7 @@ def spike_forward(
     back = tl.zeros((BLOCK,), tl.float32)
     if RECURRENT:
         if TILE == BLOCK:
-            i = tl.arange(0, BLOCK)
-            inside = (i[:, None] < neurons) & (j[None, :] < neurons)
-            weight = tl.load(w + i[:, None] * neurons + j[None, :], mask=inside, other=0.0)
-            decay = tl.load(r + i[:, None] * neurons + j[None, :], mask=inside, other=0.0)
+            weight, decay = resident(w, neurons, j, BLOCK), resident(r, neurons, j, BLOCK)
             u = tl.zeros((BLOCK, BLOCK), tl.float32)
         else:
             state += b * neurons * neurons
@@ -156,14 +162,15 @@ def spike_forward(
 
 
 @triton.jit
-def slope_at(v, theta, c0, c1, s0, s1, m, SURROGATE: tl.constexpr):
-    """dz/dV at potential v, which holds the values themselves where SURROGATE is GIVEN (0); see `_constants`."""
-    if SURROGATE == 0:
+def slope_at(v, theta, c0, c1, c2, c3, c4, KIND: tl.constexpr):
+    """dz/dV at potential v by the formula of a `surrogate.Kind`; v holds the values themselves where that is GIVEN."""
+    if KIND == GIVEN:
         return v
     u = v - theta
-    if SURROGATE == 1:
-        return c0 * tl.maximum(1.0 - tl.abs(u) * s0, 0.0)
-    return c0 * tl.exp(s0 * u * u) - c1 * (tl.exp(s1 * (u - m) * (u - m)) + tl.exp(s1 * (u + m) * (u + m)))
+    if KIND == TRIANGULAR:  # height, 1 / half the width
+        return c0 * tl.maximum(1.0 - tl.abs(u) * c1, 0.0)
+    left, right = u + c4, u - c4
+    return c0 * tl.exp(-c1 * u * u) - c2 * (tl.exp(-c3 * right * right) + tl.exp(-c3 * left * left))
 
 
 @triton.jit
@@ -185,10 +192,10 @@ def spike_backward(
     a,
     c0,
     c1,
-    s0,
-    s1,
-    m,
-    SURROGATE: tl.constexpr,
+    c2,
+    c3,
+    c4,
+    KIND: tl.constexpr,
     RECURRENT: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -205,10 +212,7 @@ def spike_backward(
     sum_k = tl.zeros((BLOCK,), tl.float32)
     if RECURRENT:
         if TILE == BLOCK:
-            i = tl.arange(0, BLOCK)
-            inside = (i[:, None] < neurons) & (j[None, :] < neurons)
-            weight = tl.load(w + i[:, None] * neurons + j[None, :], mask=inside, other=0.0)
-            decay = tl.load(r + i[:, None] * neurons + j[None, :], mask=inside, other=0.0)
+            weight, decay = resident(w, neurons, j, BLOCK), resident(r, neurons, j, BLOCK)
             u = tl.zeros((BLOCK, BLOCK), tl.float32)
         else:
             state += b * neurons * neurons
@@ -220,7 +224,7 @@ def spike_backward(
     v = tl.load(V + last + j, mask=here, other=0.0)
     for step in range(time):
         row = last - step * neurons
-        now = (dz + theta * reset + a * adapt + back) * slope_at(v, theta, c0, c1, s0, s1, m, SURROGATE) + dv
+        now = (dz + theta * reset + a * adapt + back) * slope_at(v, theta, c0, c1, c2, c3, c4, KIND) + dv
         tl.store(g + row + j, now, mask=here)
         before = here & (step + 1 < time)  # what the next step needs is on its way during this one
         dz = tl.load(grad_Z + row - neurons + j, mask=before, other=0.0)
@@ -322,7 +326,7 @@ class _Spiking(torch.autograd.Function):
         weight, decay, kappa, V, Z = ctx.saved_tensors
         rates, surrogate = ctx.rest
         kind, constants = _constants(surrogate, rates[0])
-        slope = surrogate.derivative(V - rates[0], rates[0]) if kind == GIVEN else V
+        slope = surrogate.derivative(V - rates[0], rates[0]) if kind == Kind.GIVEN else V
         grad_Z = torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()
         grad_V = None if grad_V is None else grad_V.contiguous()
         g = torch.empty_like(V)
@@ -333,7 +337,7 @@ class _Spiking(torch.autograd.Function):
             spike_backward,
             grid,
             *(grad_V, grad_Z, slope, Z, *synapses, kappa, state, g, grad_kappa, *V.shape[1:], *rates, *constants),
-            **dict(SURROGATE=kind),
+            **dict(KIND=int(kind)),
             **options,
         )
         grads = _gradients(Z, 1, g, weight, decay) if any(ctx.needs_input_grad[1:3]) else (None, None)
@@ -354,16 +358,13 @@ def _neurons(current: Tensor, weight: Tensor | None):
     return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=num_warps)
 
 
-def _constants(surrogate: Surrogate, threshold: float) -> tuple[int, tuple[float, ...]]:
-    """Which surrogate `slope_at` computes, and c0, c1, s0, s1, m of it."""
-    if type(surrogate) is Triangular:
-        return TRIANGULAR, (surrogate.gamma, 0.0, 1 / (surrogate.zeta * threshold), 0.0, 0.0)
-    if type(surrogate) is MultiGaussian:
-        near, wide = surrogate.sigma, surrogate.scale * surrogate.sigma
-        peak = surrogate.gamma / (2 * torch.pi) ** 0.5
-        heights = peak * (1 + surrogate.height) / near, peak * surrogate.height / wide
-        return MULTI_GAUSSIAN, (*heights, -0.5 / near**2, -0.5 / wide**2, surrogate.shift)
-    return GIVEN, (0.0,) * 5
+def _constants(surrogate: Surrogate, threshold: float) -> tuple[Kind, tuple[float, ...]]:
+    """Kind and the five constants of `slope_at`; unused ones are 0."""
+    kind, constants = formula(surrogate, threshold)
+    if kind == Kind.TRIANGULAR:
+        gamma, width = constants
+        constants = gamma, 1 / width  # a GPU multiplies faster than it divides
+    return kind, (*constants, *[0.0] * 5)[:5]
 
 
 def _check_device(*tensors: Tensor) -> None:
@@ -382,7 +383,7 @@ def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
     check_input("x", x, weight.shape[1])
     _check_device(x, weight, decay)
     if 0 in x.shape or 0 in weight.shape:
-        return x.new_zeros(x.shape[0], x.shape[1], weight.shape[0]) + 0 * (x.sum() + weight.sum() + decay.sum())
+        return no_current(x, weight, decay)
     return _SynapticCurrent.apply(x, weight, decay.expand_as(weight))
 
 
@@ -408,14 +409,22 @@ def spiking(
     if 0 in current.shape:
         return current.clone(), current.clone()
     neurons = current.shape[2]
-    rest = dict(threshold=threshold, adaptation=adaptation, surrogate=surrogate)
     if recurrent_weight is not None and neurons > LARGEST:
         warnings.warn(f"{neurons} recurrent neurons: beyond {LARGEST} a GPU runs the slow reference", stacklevel=2)
-        return reference.spiking(current, recurrent_weight, recurrent_decay, reset_decay=reset_decay, **rest)
+        return reference.spiking(
+            current,
+            recurrent_weight,
+            recurrent_decay,
+            reset_decay=reset_decay,
+            threshold=threshold,
+            adaptation=adaptation,
+            surrogate=surrogate,
+        )
     if isinstance(reset_decay, Tensor):
         kappa = reset_decay.to(current).expand(neurons).contiguous()
     else:
         kappa = current.new_full((neurons,), reset_decay)  # filled on the device: the host waits for nothing
     if recurrent_decay is not None:
         recurrent_decay = recurrent_decay.expand_as(recurrent_weight)
-    return _Spiking.apply(current.contiguous(), recurrent_weight, recurrent_decay, kappa, *rest.values())
+    current = current.contiguous()
+    return _Spiking.apply(current, recurrent_weight, recurrent_decay, kappa, threshold, adaptation, surrogate)

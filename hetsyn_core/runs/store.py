@@ -1,10 +1,10 @@
-"""Records of runs: one small file each while computing, one Parquet file per experiment to keep.
+"""Where records are kept: one small file each while computing, one Parquet file per experiment to keep.
 
 A record's name is a hash of its settings and of the version of its task, so a changed parameter is a new record and
 an unchanged one is never computed twice. Every record carries its settings and the checksum of its content; one that
 does not match what is asked, or is damaged, is never taken for a result.
 
-python -m hetsyn_core.runs.records import FOLDER    # take in records made on another machine
+python -m hetsyn_core.runs.store import FOLDER    # take in records made on another machine
 """
 
 import argparse
@@ -14,29 +14,46 @@ import io
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..paths import records_folder, write_whole
 from ..tasks import TASKS
-from ..tasks.run import Run
+from ..tasks.task import Task
+from .record import DamagedRecord, Record, pack, unpack
 
 
-class DamagedRecord(ValueError):
-    """A record whose content does not match its checksum; the message names the file."""
+@dataclass(frozen=True)
+class Job:
+    """A run, and what its record must hold besides the outcome."""
+
+    run: Task
+    detail: bool = False  # decays, the trained network and an example trial
+    analyses: tuple[str, ...] = ()  # names in `ANALYSES`
+
+    def done_by(self, record: Record) -> bool:
+        """Whether a record of this run holds all that is asked; a failure does."""
+        if record.failure is not None:
+            return True
+        return (record.detail is not None or not self.detail) and set(self.analyses) <= record.analyses.keys()
+
+
+def as_job(asked: Task | Job) -> Job:
+    """A run alone asks for its outcome and nothing else."""
+    return asked if isinstance(asked, Job) else Job(asked)
 
 
 class Unnamed(ValueError):
     """A task that no record can name, because its code is not to be found; train it with `train`."""
 
 
-def task_name(run: Run) -> str:
+def task_name(run: Task) -> str:
     """The task's class: its name, and for one of your own a hash of its code, since another may have that name.
 
     The code is that of the class and of those it is made from. After a change of a function outside, which they call,
@@ -57,7 +74,7 @@ def task_name(run: Run) -> str:
     return f"{type(run).__qualname__} {hashlib.sha256(code.encode()).hexdigest()[:12]}"
 
 
-def settings(run: Run) -> dict:
+def settings(run: Task) -> dict:
     """All settings of a run and the name of its task, as JSON would give them back.
 
     A task that cannot be named has its bare class name: it can be trained, only not be found again.
@@ -69,12 +86,12 @@ def settings(run: Run) -> dict:
     return json.loads(json.dumps({"task": task, **asdict(run)}))
 
 
-def restore(config: dict) -> Run:
+def restore(stored: dict) -> Task:
     """The run that `settings` gave a dict of; tasks of this package only."""
-    return TASKS[config["task"]](**{name: value for name, value in config.items() if name != "task"})
+    return TASKS[stored["task"]](**{name: value for name, value in stored.items() if name != "task"})
 
 
-def key(run: Run) -> str:
+def key(run: Task) -> str:
     """Name of a run's record: hash of its settings and the version of its task's code.
 
     Settings at their default do not count, so that a new one, whose default changes nothing, keeps the old names.
@@ -88,8 +105,8 @@ def key(run: Run) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def same_settings(stored: dict, run: Run) -> bool:
-    """Whether a stored config is this run's: names it lacks, added since, must stand at their default."""
+def same_settings(stored: dict, run: Task) -> bool:
+    """Whether stored settings are this run's: names they lack, added since, must stand at their default."""
     asked = {"task": task_name(run), **asdict(run)}
     defaults = {field.name: field.default for field in fields(run)}
     filled = {name: stored.get(name, defaults.get(name)) for name in asked}
@@ -105,48 +122,15 @@ def _plain(value):
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def pack(record: dict) -> bytes:
-    """A record as bytes: checksum, then a .npz file of its arrays and of the rest as JSON (nothing pickled)."""
-    arrays, rest = {}, {}
-    for name, value in record.items():
-        if isinstance(value, dict) and any(isinstance(v, np.ndarray) for v in value.values()):
-            arrays |= {f"{name}/{k}": np.asarray(v) for k, v in value.items()}
-        else:
-            rest[name] = value
-    buffer = io.BytesIO()
-    as_bytes = np.frombuffer(json.dumps(rest, sort_keys=True).encode(), np.uint8)
-    np.savez_compressed(buffer, allow_pickle=False, json=as_bytes, **arrays)
-    content = buffer.getvalue()
-    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
-
-
-def unpack(data: bytes, source: str = "record") -> dict:
-    """The record that `pack` made bytes of.
-
-    Raises:
-        DamagedRecord: any byte differs or is missing.
-    """
-    digest, content = data[:64], data[65:]
-    if data[64:65] != b"\n" or hashlib.sha256(content).hexdigest().encode() != digest:
-        raise DamagedRecord(f"{source} is damaged or incomplete")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        record = json.loads(archive["json"].tobytes())
-        for name in archive.files:
-            if name != "json":
-                group, entry = name.split("/", 1)
-                record.setdefault(group, {})[entry] = archive[name]
-    return record
-
-
-def path(run: Run, ending: str = "run") -> Path:
+def path(run: Task, ending: str = "run") -> Path:
     """Where a run's record goes, or, with the ending "checkpoint", what its training goes on from."""
     return records_folder() / "runs" / f"{key(run)}.{ending}"
 
 
-def save(record: dict, run: Run) -> Path:
+def save(record: Record) -> Path:
     """Write a record into ``records_folder()/runs``, whole or not at all."""
-    target = path(run)
-    write_whole(target, pack(record))
+    target = path(record.run)
+    write_whole(target, pack(record, settings(record.run)))
     return target
 
 
@@ -167,61 +151,65 @@ def take_in(folder: Path) -> tuple[list[str], dict[str, str]]:
     for file in files:
         data = file.read_bytes()
         try:
-            run = restore(unpack(data, file.name)["config"])
+            record = unpack(data, restore, file.name)
         except DamagedRecord as error:
             refused[file.name] = str(error)
         except (KeyError, TypeError, ValueError) as error:
             refused[file.name] = f"no run of this version: {error}"
         else:
-            if file.stem == key(run):
-                write_whole(path(run), data)
+            if file.stem == key(record.run):
+                write_whole(path(record.run), data)
                 taken.append(file.name)
             else:
-                refused[file.name] = f"its settings belong to {key(run)}.run"
+                refused[file.name] = f"its settings belong to {key(record.run)}.run"
     return taken, refused
 
 
-def load(runs: list[Run]) -> list[dict | None]:
-    """What is on record of the runs, in their order; None where one is missing, damaged or of other settings."""
-    # A run with details has all that is asked of one without.
-    alike = [[run] if run.detail else [run, replace(run, detail=True)] for run in runs]
-    wanted = {key(run) for candidates in alike for run in candidates}
-    kept = {}
+def load(asked: Sequence[Task | Job]) -> list[Record | None]:
+    """What is on record, in the order asked; None where a record is missing, damaged, of other settings or too small.
+
+    A record with details or analyses serves where none are asked.
+    """
+    jobs = [as_job(one) for one in asked]
+    wanted = {key(job.run) for job in jobs}
+    kept: dict[str, list[bytes]] = {}
     for table in sorted((records_folder() / "records").glob("*.parquet")):
-        kept.update(_rows(table, wanted))
-    return [next((r for run in candidates if (r := _one(run, kept))), None) for candidates in alike]
+        for name, data in _rows(table, wanted):
+            kept.setdefault(name, []).append(data)
+    return [_one(job, kept) for job in jobs]
 
 
-def _one(run: Run, kept: dict[str, bytes]) -> dict | None:
-    name, file = key(run), path(run)
+def _one(job: Job, kept: dict[str, list[bytes]]) -> Record | None:
+    name, file = key(job.run), path(job.run)
     sources = [(file, file.read_bytes())] if file.exists() else []
-    sources += [(f"record {name}", kept[name])] if name in kept else []
+    sources += [(f"record {name}", data) for data in kept.get(name, [])]
     for source, data in sources:
         try:
-            record = unpack(data, str(source))
+            record = unpack(data, lambda stored: job.run if same_settings(stored, job.run) else None, source)
         except DamagedRecord as error:
             if isinstance(source, Path):
                 _set_aside(source)
             warnings.warn(f"{error}; it is computed again", stacklevel=4)
             continue
-        if same_settings(record["config"], run):  # a default may have changed since it was named
-            return record | {"config": settings(run)}  # with the settings added since
+        if record is not None and job.done_by(record):
+            return record
     return None
 
 
-def _rows(table: Path, wanted: set[str]) -> dict[str, bytes]:
+def _rows(table: Path, wanted: set[str]) -> list[tuple[str, bytes]]:
     content = table.read_bytes()  # what cannot be read now is not damaged for that
     try:
         columns = ["key", "record"]
         file = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
         if not set(columns) <= set(file.schema_arrow.names):
-            return {}  # a table of somebody's own
+            return []  # a table of somebody's own
         rows = file.read(columns)
-        return {k: r for k, r in zip(rows["key"].to_pylist(), rows["record"].to_pylist()) if k in wanted}
+        pairs = zip(rows["key"].to_pylist(), rows["record"].to_pylist(), strict=True)
+        return [(name, data) for name, data in pairs if name in wanted]
     except (OSError, pa.ArrowException) as error:
         _set_aside(table)
         warnings.warn(f"{table} is damaged ({error}); set aside, its runs are computed again", stacklevel=4)
-        return {}
+        return []
 
 
 def _set_aside(file: Path) -> None:
@@ -229,16 +217,23 @@ def _set_aside(file: Path) -> None:
         file.replace(file.with_suffix(".damaged"))
 
 
-def consolidate(experiment: str, runs: list[Run], found: list[dict]) -> Path:
-    """Write an experiment's records as records/EXPERIMENT.parquet: a row a run, its settings and metrics as columns."""
+def consolidate(experiment: str, records: Sequence[Record]) -> Path:
+    """Write an experiment's records as records/EXPERIMENT.parquet: one row per run, settings and outcome as columns."""
     rows = [
-        {"key": key(run), **r["config"], **r.get("metrics", {}), "failed": r.get("failed"), "record": pack(r)}
-        for run, r in zip(runs, found, strict=True)
-    ]
+        {
+            "key": key(r.run), **settings(r.run), **r.test, **r.found(),
+            "failure": r.failure, "record": pack(r, settings(r.run)),
+        }
+        for r in records
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    mixed = {name: str for name in ("tau_s", "hidden", "held_out") if name in frame}  # no column of Parquet's
     buffer = io.BytesIO()
-    frame = pd.DataFrame(rows).astype({"tau_s_draw": str, "hidden": str})  # mixed lists are no column of Parquet's
     pq.write_table(
-        pa.Table.from_pandas(frame, preserve_index=False), buffer, compression="zstd", write_page_checksum=True
+        pa.Table.from_pandas(frame.astype(mixed), preserve_index=False),
+        buffer,
+        compression="zstd",
+        write_page_checksum=True,
     )
     target = records_folder() / "records" / f"{experiment}.parquet"
     write_whole(target, buffer.getvalue())
@@ -247,7 +242,7 @@ def consolidate(experiment: str, runs: list[Run], found: list[dict]) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """Bring home the .run files of a folder; says which were refused, and why."""
-    parser = argparse.ArgumentParser(prog="hetsyn_core.runs.records", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="hetsyn_core.runs.store", description=main.__doc__)
     parser.add_argument("command", choices=["import"])
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)

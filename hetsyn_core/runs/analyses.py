@@ -1,0 +1,109 @@
+"""What is found out about a network once it is trained: nothing here changes the training."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..datasets.events import Raster, bin_events
+from ..model.layer import Network
+from ..model.time_constants import parameter_from_tau, tau_from_decay
+from ..tasks.classify import in_batches
+from ..tasks.match import CHANNELS, GROUP, MatchToSample
+from ..tasks.pattern import PatternGeneration
+from ..tasks.pattern import distances as of_trials
+from ..tasks.speech import Speech, events_of
+from ..tasks.task import TEST_BATCH, Task
+from .evaluate import evaluate, split_rng, tested
+from .make import make_network
+
+DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
+WARPS = tuple(np.linspace(-0.5, 0.5, 20).round(4).tolist())  # Fig. 4 F, log2 of the factor on all times
+DELETION_SEED = 20_251_165
+LONG_MS = 700.0  # Table 4: a time constant above it is long
+
+
+def distances(network: Network, task: PatternGeneration) -> dict[str, float]:
+    """Fig. 2 B, C: "d21", "d32", "silent_rms", means over the test trials, see `tasks.pattern.distances`."""
+    return evaluate(network, task.batches("test", split_rng()), of_trials, task.test_trials)
+
+
+def table4(network: Network, task: MatchToSample) -> dict[str, float]:
+    """Time constants of the input synapses in ms, cue channels and noise channels apart, and what the long ones do.
+
+    Returns:
+        "cue_tau", "noise_tau": means, where each counts as the duration of the trial at most: a decay of 1 is
+        tau = inf, and no current outlives its trial; "cue_median", "noise_median"; "long_share" of the input synapses
+        with tau above 700 ms; "reset_accuracy", after those of all hidden synapses are back at their initial mean.
+
+    Raises:
+        ValueError: the time constants are not those of single synapses, or have no initial mean.
+    """
+    start = task.initial_tau_s()
+    if task.variant != "HetSynLIF" or task.groups or isinstance(start, tuple) and start[0] == "uniform":
+        raise ValueError("Table 4 is about HetSynLIF without groups, with time constants drawn around a centre")
+    layer = network.layers[0]
+    tau = tau_from_decay(layer.decay().detach().cpu().double(), layer.dt_ms)[:, :CHANNELS].numpy()
+    cue, noise = tau[:, : 2 * GROUP], tau[:, 2 * GROUP :]
+    return {
+        "cue_tau": float(np.minimum(cue, task.trial_ms()).mean()),
+        "noise_tau": float(np.minimum(noise, task.trial_ms()).mean()),
+        "cue_median": float(np.median(cue)),
+        "noise_median": float(np.median(noise)),
+        "long_share": float((tau > LONG_MS).mean()),
+        "reset_accuracy": tested(without_long_taus(network, task), task)["accuracy"],
+    }
+
+
+@torch.no_grad()
+def without_long_taus(network: Network, task: MatchToSample, long_ms: float = LONG_MS) -> Network:
+    """A copy whose hidden synapses above ``long_ms``, recurrent ones too, are back at the initial mean.
+
+    Of a log-normal start it is the median.
+    """
+    copy = make_network(task)
+    copy.load_state_dict(network.state_dict())
+    layer, start = copy.layers[0], task.initial_tau_s()
+    centre = torch.tensor(float(start[1] if isinstance(start, tuple) else start))
+    long = layer.tau_s_ms() > long_ms
+    layer.decay_parameter[long] = parameter_from_tau(centre, task.dt_ms, task.parameterization)
+    return copy
+
+
+def readout_taus(network: Network, task: Task) -> dict[str, float]:
+    """Fig. 4 D: "readout_tau", the median time constant of the readout, "readout_above_20", a share."""
+    tau = network.layers[-1].tau_s_ms()
+    return {"readout_tau": float(tau.median()), "readout_above_20": float((tau > 20).double().mean())}
+
+
+def robustness(network: Network, task: Speech) -> dict[str, float]:
+    """Fig. 4 C, F: test accuracy with spikes deleted, "deleted P", or time warped, "warped LOG2", at test time only.
+
+    A warped recording has as many steps as its duration needs: 250 alpha.
+    """
+    events = events_of(task.data, "test")
+    found = {}
+    for share in DELETED:
+        rng = np.random.default_rng([DELETION_SEED, round(1000 * share)])
+        changed = bin_events(events, task.bin_ms, task.steps, task.reading, delete=share, rng=rng)
+        found[f"deleted {share:g}"] = heard(network, task, changed)
+    for warp in WARPS:
+        alpha = 2.0**warp
+        changed = bin_events(events, task.bin_ms, round(task.steps * alpha), task.reading, stretch=alpha)
+        found[f"warped {warp:g}"] = heard(network, task, changed)
+    return found
+
+
+def heard(network: Network, task: Speech, raster: Raster) -> float:
+    """Accuracy on a changed version of the test recordings."""
+    _, rows = task.passed("test", split_rng())
+    batches = in_batches(raster.dense, raster.labels, rows, TEST_BATCH)
+    return evaluate(network, batches, task.measure)["accuracy"]
+
+
+ANALYSES: dict[str, Callable[[Network, Task], dict[str, float]]] = {
+    "distances": distances,
+    "table4": table4,
+    "readout_taus": readout_taus,
+    "robustness": robustness,
+}
