@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from hetsyn_core.datasets import shd
+from hetsyn_core.datasets.download import digest
 from hetsyn_core.datasets.events import bin_events
 from hetsyn_core.datasets.manifolds import manifolds
 from hetsyn_core.datasets.mnist import digits
@@ -222,7 +223,7 @@ def test_official_files_are_preferred_and_known_by_their_checksum(tmp_path, monk
     write(tmp_path, None)
     assert not shd.official()
     assert {run.data for run in experiments.fig4("paper", {})} == {speech.REGENERATED}
-    monkeypatch.setattr(shd, "OFFICIAL", {split: shd._md5(tmp_path / f"shd_{split}.h5") for split in ("train", "test")})
+    monkeypatch.setattr(shd, "OFFICIAL", {path.name: digest(path) for path in tmp_path.glob("shd_*.h5")})
     assert shd.official()
     assert {run.data for run in experiments.fig4("paper", {})} == {speech.SHD}
 
