@@ -20,6 +20,7 @@ from math import factorial
 import numpy as np
 from numba import njit
 
+from ...compiled import compiled
 from ..surrogate import Kind
 from .lanes import add, fma, load, mul, splat, store
 
@@ -31,7 +32,7 @@ ABSENT, PER_NEURON, PER_SYNAPSE = range(3)  # recurrent synapses, by who has a d
 TRIANGULAR, MULTI_GAUSSIAN = int(Kind.TRIANGULAR), int(Kind.MULTI_GAUSSIAN)  # as Numba takes them
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_trial(x, b, lag, backwards, copy):
     """copy[t] = x[b, t - lag], or x[b, time - 1 - t]; zero where that is outside of the trial or of its neurons."""
     time, pre = x.shape[1:]
@@ -42,7 +43,7 @@ def copy_trial(x, b, lag, backwards, copy):
             copy[t, i] = x[b, source, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_events(trial, onset):
     """onset[i]: the first step at which neuron i of a trial is not silent; the number of steps where it always is."""
     steps, pre = trial.shape
@@ -66,7 +67,7 @@ def store_eight(target, o, row, v0, v1, v2, v3, v4, v5, v6, v7):
     store(target, o + 7 * row, v7)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def integrate(first, last, x, w, r, backwards, out):
     """out[b, t, j] = sum_i w_ji u_ji[t], u[t] = r u[t-1] + x[t] (eq. 8), or with t running backwards.
 
@@ -120,7 +121,7 @@ def integrate(first, last, x, w, r, backwards, out):
                         out[b, start + k * step, p + j] = edge[16 * k + j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def activity(trial, active):
     """active[block, i]: whether neuron i of a trial is not silent in the eight steps of the block."""
     steps, pre = trial.shape
@@ -130,7 +131,7 @@ def activity(trial, active):
             active[t // 8, i] |= trial[t, i] != 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
     """grad_w = sum x a and grad_ur = sum x b, where x[t - lag] enters at step t; a job is 16 neurons, all trials."""
     batch, time, pre = x.shape
@@ -191,7 +192,7 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
                     store(states_b, i * 16, B)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def events(row, found):
     """The places of what is not zero in a row, into ``found``; returns how many. Without a branch to guess wrong."""
     n = 0
@@ -201,7 +202,7 @@ def events(row, found):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shared_current(first, last, x, w, r, out):
     """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
@@ -222,7 +223,7 @@ def shared_current(first, last, x, w, r, out):
                 out[b, t, j] = u[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scan_back(first, last, g, r, states):
     """The a and b of `gradients` with one state per neuron, as states[0] and, where it is there, states[1]."""
     time, neurons = g.shape[1:]
@@ -239,7 +240,7 @@ def scan_back(first, last, g, r, states):
                     states[1, b, t, j] = r[j] * states[1, b, t + 1, j] + a[t + 1, j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def event_sums(first, last, x, lag, states, sums):
     """sums[n, i, j] = sum of x[b, t - lag, i] states[n, b, t, j], over events alone; a job is 16 neurons j."""
     batch, time, pre = x.shape
@@ -257,7 +258,7 @@ def event_sums(first, last, x, lag, states, sums):
                         store(flat, s + p, fma(event, load(flat_states, o + p), load(flat, s + p)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def decay_ahead(I, r, ahead, pre, row):
     """Decay the carried currents by eight steps; ahead[k] receives their sum after k + 1 steps."""
     for p in range(0, row, 16):
@@ -285,7 +286,7 @@ def decay_ahead(I, r, ahead, pre, row):
         store_eight(ahead, p, row, v0, v1, v2, v3, v4, v5, v6, v7)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a, V, Z):
     """Eqs. 4, 5, 9. r of recurrent synapses is packed like w, or one value per neuron."""
     time, neurons = current.shape[1:]
@@ -331,7 +332,7 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
                 Z[b, t, j] = z[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def back_one(now, r, w, state, back, row, post):
     """What step t + 1 sends back through the recurrent synapses to the neurons before them, one trial."""
     for p in range(0, row, 16):
@@ -347,7 +348,7 @@ def back_one(now, r, w, state, back, row, post):
         store(back, p, add(even, odd))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def back_four(now, r, w, state, back, row, post):
     """The same for four trials, which share what is read of r and w."""
     for p in range(0, row, 16):
@@ -376,7 +377,7 @@ def back_four(now, r, w, state, back, row, post):
         store(back, 3 * row + p, v3)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def back_shared(now, r, w, state, back, row, post):
     """The same where a neuron's synapses share a decay: one state per neuron, four trials side by side."""
     for m in range(4):
@@ -411,7 +412,7 @@ def exp(x):
     return ZERO if x < LEAST else power * two_to_k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slopes):
     """slopes[0, j], slopes[1, j], ... = dz/dV of trial b from step ``start`` to before ``stop``.
 
@@ -436,7 +437,7 @@ def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slop
             out[k] = values[k]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spike_backward(
     first, last, grad_V, grad_Z, Z, V, surrogate, constants, given,
     recurrent, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa,
@@ -495,7 +496,7 @@ def spike_backward(
         b += trials
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def twist(s, words):
     """The next 624 words of a Mersenne twister (MT19937) from its state, which moves on."""
     upper, lower, one, matrix = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1), np.uint32(0x9908B0DF)
@@ -507,7 +508,7 @@ def twist(s, words):
     temper(s, words)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def temper(s, words):
     """What the generator gives out for its state."""
     for i in range(624):
@@ -518,7 +519,7 @@ def temper(s, words):
         words[i] = y ^ (y >> np.uint32(18))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_kept(state, place, p, out):
     """out[k] = 1/p with probability p, else 0: 53 bits of two words below p. Returns the place after the last word."""
     words = np.empty(624, np.uint32)
