@@ -6,6 +6,8 @@ from importlib import import_module
 _HOME = {
     "Layer": "model.layer",
     "Network": "model.layer",
+    "save": "model.files",
+    "load": "model.files",
     "Task": "tasks.task",
     "MatchToSample": "tasks.match",
     "PatternGeneration": "tasks.pattern",

@@ -220,4 +220,4 @@ def test_a_network_takes_spikes_as_booleans():
     network = Network((5, 6, 2), recurrent=True, generator=torch.Generator().manual_seed(0))
     spikes = torch.rand(3, 20, 5, generator=torch.Generator().manual_seed(1)) < 0.3
     for using in fused, reference:
-        assert torch.equal(network(spikes, using).readout, network(spikes.float(), using).readout)
+        assert torch.equal(network(spikes, using=using).readout, network(spikes.float(), using=using).readout)

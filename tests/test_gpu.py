@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 triton = pytest.importorskip("triton", reason="Triton, which compiles for GPUs, is made for Linux alone")
 
 import test_fused
+import test_state
 from triton.backends.compiler import GPUTarget
 
 from hetsyn_core.model import reference
 from hetsyn_core.model.checks import check_values
-from hetsyn_core.model.fast import gpu
+from hetsyn_core.model.fast import dispatch, gpu
 from hetsyn_core.model.layer import Network
 from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 
@@ -39,16 +40,16 @@ def on_device(function):
     """The function for tensors of the CPU, computed on the device: there and back again."""
 
     def there(x):
-        return x.to(DEVICE) if isinstance(x, torch.Tensor) else x
+        return x.to(DEVICE) if hasattr(x, "to") else x
 
     def run(*args, **kwargs):
         out = function(*map(there, args), **{name: there(x) for name, x in kwargs.items()})
-        return out.cpu() if isinstance(out, torch.Tensor) else tuple(x.cpu() for x in out)
+        return tuple(x.to("cpu") for x in out) if isinstance(out, tuple) else out.cpu()
 
     return run
 
 
-moved = SimpleNamespace(synaptic_current=on_device(gpu.synaptic_current), spiking=on_device(gpu.spiking))
+moved = SimpleNamespace(synaptic_current=on_device(dispatch.synaptic_current), spiking=on_device(dispatch.spiking))
 
 
 # In the interpreter, or on a card
@@ -65,6 +66,7 @@ def test_the_kernels_do_what_the_reference_does():
 
 @pytest.fixture(autouse=True)
 def by_gpu(monkeypatch):
+    monkeypatch.setattr(dispatch, "_module", lambda x: gpu)  # of a tensor on the CPU too: in the interpreter
     monkeypatch.setattr(test_fused, "fused", moved)  # what `compare` holds to the reference in float64
 
 
@@ -141,7 +143,7 @@ def test_the_same_input_gives_the_same_bits_whatever_was_in_memory_before(monkey
 def test_a_network_and_what_is_not_finite_in_its_input():
     network = Network((3, 6, 2), recurrent=True, generator=torch.Generator().manual_seed(0))
     x = (torch.rand(2, 8, 3, generator=torch.Generator().manual_seed(0)) < 0.6).float()
-    assert torch.allclose(network(x, moved).readout, network(x, reference).readout, atol=1e-5)
+    assert torch.allclose(network(x, using=moved).readout, network(x, using=reference).readout, atol=1e-5)
     check_values(network)
     x[1, 3, 2] = torch.inf  # on a GPU nothing looks at it
     optimiser = torch.optim.Adam(network.parameters())
@@ -156,7 +158,7 @@ def test_a_network_and_what_is_not_finite_in_its_input():
 def unchecked(network, x):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hetsyn_core.model.checks._at_hand", lambda x: False)
-        return network(x, moved).readout
+        return network(x, using=moved).readout
 
 
 @kernels_run
@@ -233,7 +235,7 @@ def launches(monkeypatch):
 def test_kernels_compile_and_nothing_waits_for_the_device(shape, launches, monkeypatch):
     batch, time, sizes, settings = SHAPES[shape]
     network = Network(sizes, **settings).to("meta")
-    traces = network(torch.empty(batch, time, sizes[0], device="meta"), gpu)
+    traces = network(torch.empty(batch, time, sizes[0], device="meta"), using=dispatch)
     out = traces.readout if traces.readout_spikes is None else traces.readout_spikes
     (out.sum() + sum(z.mean() for z in traces.spikes)).backward()
     assert all(p.grad.shape == p.shape for p in network.parameters() if p.requires_grad)
@@ -264,3 +266,12 @@ def resources(ptx: str) -> tuple[int, int]:
     said = subprocess.run(command, input=ptx, capture_output=True, text=True, check=True).stderr
     stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", said).groups()
     return int(re.search(r"Used (\d+) registers", said)[1]), max(int(stores), int(loads))
+
+
+@kernels_run
+@pytest.mark.parametrize("variant", ["HetNeuLIF", "HetSynLIF"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_pieces_are_one_go(variant, recurrent):
+    kind = dict(variant=variant, surrogate=MultiGaussian())
+    example = test_state.drawn(kind, recurrent, "spiking", (5, 9, 3), 20, 1)
+    assert test_state.agree(*example, [0.2, 0.2, 0.7], moved)

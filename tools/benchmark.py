@@ -103,7 +103,7 @@ def time_ours(shape: Shape, implementation: str, variant: str, device: str, thre
         ).to(device)
 
         def run(x):
-            traces = network(x, using)
+            traces = network(x, using=using)
             return traces.readout if traces.readout_spikes is None else traces.readout_spikes, traces.spikes
 
         return training_step(network, run, asdict(shape), batch, steps, device)

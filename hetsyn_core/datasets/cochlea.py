@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.random import Generator
 from scipy import fft, signal, special
 
+from ..compiled import compiled
 from .audio import mono
 
 RATE = 48_000  # Hz, of the wave
@@ -169,7 +169,7 @@ def basilar_membrane(audio: np.ndarray, places: int = PLACES, pad: bool = True) 
     return velocity.T
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _hair_cells(velocity, probability):
     y, g, l, r, x, A, B, h, M = 5.05, 2000.0, 2500.0, 6580.0, 66.3, 5.0, 300.0, 50000.0, 1.0
     dt = 1 / STEP_RATE
@@ -205,7 +205,7 @@ def hair_cell(velocity: np.ndarray) -> np.ndarray:
     return probability
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bushy_cells(probability, rng, steps, units):
     """Fills steps and units as far as they reach; returns how many spikes there were."""
     dt_ms = 1000 / STEP_RATE

@@ -8,6 +8,8 @@ input is not finite in the weights one optimiser step later.
 import torch
 from torch import Tensor, nn
 
+from .state import NeuronState
+
 
 def check_input(name: str, x: Tensor, last: int | None = None) -> None:
     """Raise ValueError unless x is (batch, time, neuron), finite, with ``last`` neurons."""
@@ -58,6 +60,27 @@ def check_neurons(current: Tensor, weight: Tensor | None, decay: Tensor | None, 
         check_decay("adaptation decay", adaptation[0])
 
 
+def check_current_state(state: Tensor, batch: int, weight: Tensor, decay: Tensor) -> None:
+    """Raise ValueError unless a state of synapses is (batch, post, pre), or (batch, post) where they share a decay."""
+    post, pre = weight.shape
+    shared = decay.ndim == 0 or decay.shape[1] == 1
+    fitting = [(batch, post, pre), (batch, post)] if shared else [(batch, post, pre)]
+    if tuple(state.shape) not in fitting:
+        raise ValueError(f"the state's current must be {' or '.join(map(str, fitting))}, not {tuple(state.shape)}")
+
+
+def check_neuron_state(state: NeuronState, current: Tensor, weight: Tensor | None, decay: Tensor | None) -> None:
+    """Raise ValueError unless a state fits the neurons driven by ``current``, and their recurrent synapses."""
+    expected = current.shape[0], current.shape[2]
+    for name in "reset", "adaptation", "spikes":
+        if tuple(getattr(state, name).shape) != expected:
+            raise ValueError(f"the state's {name} must be {expected}, not {tuple(getattr(state, name).shape)}")
+    if (state.current is None) != (weight is None):
+        raise ValueError("a state with recurrent currents belongs to recurrent neurons, one without to others")
+    if weight is not None:
+        check_current_state(state.current, expected[0], weight, decay)
+
+
 @torch.no_grad()
 def check_values(network: nn.Module) -> None:
     """Raise ValueError unless all parameters of a `Network` are finite and its decays in [0, 1].
@@ -72,6 +95,9 @@ def check_values(network: nn.Module) -> None:
 
 
 def _at_hand(x: Tensor) -> bool:
+    """Whether looking at a value costs nothing: not on a GPU, and not where torch traces or transforms a function."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        return False
     return x.device.type == "cpu"
 
 

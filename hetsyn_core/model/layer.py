@@ -1,5 +1,6 @@
 """Layers and networks: which synapses share a time constant is all that sets the four models apart."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from .dropout import dropout
 from .fast import dispatch
+from .state import LayerState, NetworkState, NeuronState
 from .surrogate import Surrogate, Triangular
 from .time_constants import (
     Sharing,
@@ -91,6 +93,19 @@ class Layer(nn.Module):
 
     Raises:
         ValueError: an argument is out of range; the message names it.
+
+    A layer in a model of your own: potential and spikes of 2 trials, 50 steps, 30 input neurons. With a state, which
+    is `rest` to begin with, it also says where it stopped, and goes on from there:
+
+    >>> layer = Layer(30, 10, recurrent=True, generator=torch.Generator().manual_seed(0))
+    >>> x = (torch.rand(2, 50, 30, generator=torch.Generator().manual_seed(1)) < 0.1).float()
+    >>> potential, spikes = layer(x)
+    >>> potential.shape, spikes.shape
+    (torch.Size([2, 50, 10]), torch.Size([2, 50, 10]))
+    >>> _, first, state = layer(x[:, :20], layer.rest(2))
+    >>> _, second, state = layer(x[:, 20:], state)
+    >>> torch.equal(torch.cat([first, second], 1), spikes)
+    True
     """
 
     def __init__(
@@ -172,18 +187,38 @@ class Layer(nn.Module):
         """Time constants of the synapses in ms, shaped like `decay`; inf where a decay is 1."""
         return tau_from_decay(self.decay(), self.dt_ms)
 
-    def forward(self, x: Tensor, using: ModuleType | None = None) -> tuple[Tensor, Tensor | None]:
+    def rest(self, batch: int) -> LayerState:
+        """The state of a layer that nothing has reached yet: zeros."""
+        zeros, n_post = self.weight.new_zeros, self.n_post
+
+        def currents(n_pre: int) -> Tensor:
+            return zeros(batch, n_post) if self.sharing.neuron_has_one else zeros(batch, n_post, n_pre)
+
+        if not self.spiking:
+            return LayerState(currents(self.n_pre))
+        recurrent = None if self.recurrent_weight is None else currents(n_post)
+        silent = zeros(batch, n_post)
+        return LayerState(currents(self.n_pre), NeuronState(silent, silent, silent, recurrent))
+
+    def forward(
+        self, x: Tensor, state: LayerState | None = None, *, using: ModuleType | None = None
+    ) -> tuple[Tensor, Tensor | None] | tuple[Tensor, Tensor | None, LayerState]:
         """Potential and spikes (None for a leaky readout), (batch, time, post) each, of input (batch, time, pre).
 
-        ``using`` is the implementation, `reference` or `fast.dispatch`; by default the fast one where it can run
-        (float32 on the CPU, or on a GPU with Triton).
+        Args:
+            state: where to go on from; the one after the last step is then returned too. None: at rest.
+            using: the implementation, `reference` or `fast.dispatch`; by default the fast one where it can run
+                (float32 on the CPU, or on a GPU with Triton).
         """
         using = using or dispatch.choose(x)
         decay, recurrent_decay = self.split_decay()
-        current = using.synaptic_current(x, self.weight, decay)
+        if state is None:
+            current = using.synaptic_current(x, self.weight, decay)
+        else:
+            current, left = using.synaptic_current(x, self.weight, decay, state.current)
         if not self.spiking:
-            return current, None
-        return using.spiking(
+            return (current, None) if state is None else (current, None, LayerState(left))
+        potential, spikes, *after = using.spiking(
             current,
             self.recurrent_weight,
             recurrent_decay,
@@ -191,22 +226,57 @@ class Layer(nn.Module):
             threshold=self.threshold,
             adaptation=self.adaptation,
             surrogate=self.surrogate,
+            state=None if state is None else state.neurons,
         )
+        return (potential, spikes) if state is None else (potential, spikes, LayerState(left, *after))
+
+    def meaning(self) -> dict:
+        """What the numbers in a `state_dict` of this layer depend on to mean what they mean."""
+        return {
+            "dt_ms": float(self.dt_ms),
+            "parameterization": self.parameterization,
+            "sharing": [self.sharing.by, self.sharing.groups],
+            "reset_decay": self.reset_decay,
+            "threshold": float(self.threshold),
+            "adaptation": self.adaptation and [float(value) for value in self.adaptation],
+            "spiking": self.spiking,
+        }
+
+    def get_extra_state(self) -> Tensor:
+        """`meaning` as bytes, for the `state_dict`: a tensor, as all else there."""
+        return torch.frombuffer(bytearray(json.dumps(self.meaning()).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Raise ValueError where a state belongs to another kind of layer; the message names what differs."""
+        theirs, mine = json.loads(bytes(state.tolist())), json.loads(json.dumps(self.meaning()))
+        for name in mine:
+            if theirs.get(name) != mine[name]:
+                raise ValueError(f"this state is of a layer with {name} {theirs.get(name)!r}, not {mine[name]!r}")
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Looks at the extra state before anything is loaded; a state of before there was one is taken as it is."""
+        self.set_extra_state(state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state()))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class Traces(NamedTuple):
-    """What a network did, (batch, time, neuron) each; potentials and spikes are lists over hidden layers."""
+    """What a network did, (batch, time, neuron) each; potentials and spikes are lists over hidden layers.
+
+    ``state`` is the one after the last step where the network was given one, else None.
+    """
 
     potential: list[Tensor]
     spikes: list[Tensor]
     readout: Tensor
     readout_spikes: Tensor | None
+    state: NetworkState | None = None
 
     def cpu(self) -> "Traces":
         """The same on the CPU, without gradients."""
         lists = ([x.detach().cpu() for x in own] for own in (self.potential, self.spikes))
         spikes = None if self.readout_spikes is None else self.readout_spikes.detach().cpu()
-        return Traces(*lists, self.readout.detach().cpu(), spikes)
+        state = None if self.state is None else self.state.detach().to("cpu")
+        return Traces(*lists, self.readout.detach().cpu(), spikes, state)
 
 
 class Network(nn.Module):
@@ -226,6 +296,19 @@ class Network(nn.Module):
 
     Raises:
         ValueError: an unknown variant or readout, or as `Layer`.
+
+    The recurrent network of match-to-sample on 2 trials of 50 steps, and the same bins one at a time as they arrive:
+
+    >>> network = Network((30, 100, 2), recurrent=True, generator=torch.Generator().manual_seed(0)).eval()
+    >>> x = torch.rand(2, 50, 30, generator=torch.Generator().manual_seed(1)) < 0.1
+    >>> traces = network(x)
+    >>> traces.readout.shape, traces.spikes[0].shape
+    (torch.Size([2, 50, 2]), torch.Size([2, 50, 100]))
+    >>> state = network.rest(2)
+    >>> for t in range(50):
+    ...     *_, readout, _, state = network(x[:, t : t + 1], state)
+    >>> torch.allclose(readout[:, 0], traces.readout[:, -1], atol=1e-4)
+    True
     """
 
     def __init__(
@@ -253,6 +336,23 @@ class Network(nn.Module):
         v = as_variant(variant, sharing)
         if tau_s is None:
             tau_s = TAU_S_DRAWN if v.trainable else TAU_S_FIXED
+        # All arguments, for `files.save`, but for the source of random draws.
+        self.settings = {
+            "sizes": tuple(sizes),
+            "variant": variant,
+            "sharing": sharing,
+            "recurrent": recurrent,
+            "tau_s": tau_s,
+            "adaptation": adaptation,
+            "readout": readout,
+            "dropout": dropout,
+            "dt_ms": dt_ms,
+            "tau_reset_ms": tau_reset_ms,
+            "threshold": threshold,
+            "surrogate": surrogate,
+            "frozen": frozen,
+            "parameterization": parameterization,
+        }
         self.dropout = dropout
         last = len(sizes) - 2
         self.layers = nn.ModuleList(
@@ -276,16 +376,23 @@ class Network(nn.Module):
             for k, (n_pre, n_post) in enumerate(pairwise(sizes))
         )
 
-    def forward(self, x: Tensor, using: ModuleType | None = None) -> Traces:
-        """Run the network on (batch, time, input), where spikes may be booleans; ``using`` as in `Layer.forward`."""
-        potentials, spikes = [], []
+    def rest(self, batch: int) -> NetworkState:
+        """The state of a network that nothing has reached yet, to start from where `Traces.state` is wanted."""
+        return NetworkState(tuple(layer.rest(batch) for layer in self.layers))
+
+    def forward(self, x: Tensor, state: NetworkState | None = None, *, using: ModuleType | None = None) -> Traces:
+        """Run the network on (batch, time, input), where spikes may be booleans; the rest as in `Layer.forward`."""
+        potentials, spikes, states = [], [], []
         x = x.to(self.layers[0].weight.dtype)
-        for layer in self.layers[:-1]:
-            potential, x = layer(x, using)
+        for k, layer in enumerate(self.layers):
+            potential, z, *after = layer(x, None if state is None else state.layers[k], using=using)
             potentials.append(potential)
-            spikes.append(x)
-            x = dropout(x, self.dropout) if self.training and self.dropout > 0 else x
-        return Traces(potentials, spikes, *self.layers[-1](x, using))
+            spikes.append(z)
+            states += after
+            if k < len(self.layers) - 1:
+                x = dropout(z, self.dropout) if self.training and self.dropout > 0 else z
+        left = None if state is None else NetworkState(tuple(states))
+        return Traces(potentials[:-1], spikes[:-1], potentials[-1], spikes[-1], left)
 
     def implementation(self) -> str:
         """What computes this network where it is: "cpu", "gpu" or "reference"."""

@@ -87,11 +87,16 @@ def formula(surrogate: Surrogate, threshold: float) -> tuple[Kind, tuple[float, 
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True  # for torch.func
+
     @staticmethod
-    def forward(ctx, potential, threshold, surrogate):
-        ctx.save_for_backward(potential)
-        ctx.threshold, ctx.surrogate = threshold, surrogate
+    def forward(potential, threshold, surrogate):
         return (potential >= threshold).to(potential.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        potential, ctx.threshold, ctx.surrogate = inputs
+        ctx.save_for_backward(potential)
 
     @staticmethod
     def backward(ctx, grad):

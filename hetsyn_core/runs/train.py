@@ -185,7 +185,11 @@ class _Training:
         run, detail = self.run, None
         found = {name: ANALYSES[name](self.network, run) for name in analyses}
         if decays_before is not None:
-            weights = {name: value.cpu().numpy().copy() for name, value in self.network.state_dict().items()}
+            weights = {
+                name: value.cpu().numpy().copy()
+                for name, value in self.network.state_dict().items()
+                if not name.endswith("_extra_state")  # which the settings of the run say
+            }
             detail = Detail(decays_before, decays(self.network), weights, example(self.network, run))
         last = {split: {name: values[-1] for name, values in own.items()} for split, own in self.tests.items()}
         curves = self.curves() if run.epochs > 1 else {}

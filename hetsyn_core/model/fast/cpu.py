@@ -3,6 +3,7 @@
 CPU and float32 only. Compiled by Numba on first use and kept on disk.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch import Tensor
 from ..checks import check_input, check_neurons, check_synapses
 from ..surrogate import Kind, Surrogate, Triangular, formula
 from . import cpu_kernels as kernels
-from .empty import no_current
+from .limits import no_current, refuse_second_derivative
 
 EMPTY = np.zeros(0, np.float32)  # stands for an argument that a kernel does not need: Numba takes no None here
 
@@ -76,6 +77,7 @@ def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
 
 
 _threads = cache(ThreadPoolExecutor)
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has none of the threads
 
 
 def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False) -> Tensor:
@@ -106,6 +108,7 @@ class _SynapticCurrent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
+        refuse_second_derivative()
         x, weight, decay = ctx.saved_tensors
         grad_x = None
         if ctx.needs_input_grad[0]:
@@ -130,6 +133,7 @@ class _SharedCurrent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
+        refuse_second_derivative()
         x, weight, r = ctx.saved_tensors
         needs_x, _, needs_r = ctx.needs_input_grad
         grad_w, grad_r, a = _shared_gradients(x, 0, g, weight, r, needs_r, needs_x)
@@ -196,6 +200,7 @@ class _Spiking(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_V, grad_Z):
+        refuse_second_derivative()
         weight, decay, kappa, V, Z = ctx.saved_tensors
         recurrent, threshold, adaptation, surrogate = ctx.rest
         learn_w, learn_r, learn_kappa = ctx.needs_input_grad[1:4]

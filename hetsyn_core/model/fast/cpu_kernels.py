@@ -20,6 +20,7 @@ from math import factorial
 import numpy as np
 from numba import njit
 
+from ...compiled import compiled
 from ..surrogate import Kind
 from .lanes import add, fma, load, mul, reaches, splat, store, sub
 
@@ -31,7 +32,7 @@ ABSENT, PER_NEURON, PER_SYNAPSE = range(3)  # recurrent synapses, by who has a d
 TRIANGULAR, MULTI_GAUSSIAN = int(Kind.TRIANGULAR), int(Kind.MULTI_GAUSSIAN)  # as Numba takes them
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_trial(x, b, lag, backwards, copy):
     """copy[t] = x[b, t - lag], or x[b, time - 1 - t]; zero where that is outside of the trial or of its neurons."""
     time, pre = x.shape[1:]
@@ -42,7 +43,7 @@ def copy_trial(x, b, lag, backwards, copy):
             copy[t, i] = x[b, source, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_events(trial, onset):
     """onset[i]: the first step at which neuron i of a trial is not silent; the number of steps where it always is."""
     steps, pre = trial.shape
@@ -66,7 +67,7 @@ def store_eight(target, o, row, v0, v1, v2, v3, v4, v5, v6, v7):
     store(target, o + 7 * row, v7)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def integrate(first, last, x, w, r, backwards, out):
     """out[b, t, j] = sum_i w_ji u_ji[t], u[t] = r u[t-1] + x[t] (eq. 8), or with t running backwards.
 
@@ -120,7 +121,7 @@ def integrate(first, last, x, w, r, backwards, out):
                         out[b, start + k * step, p + j] = edge[16 * k + j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def activity(trial, active):
     """active[block, i]: whether neuron i of a trial is not silent in the eight steps of the block."""
     steps, pre = trial.shape
@@ -130,7 +131,7 @@ def activity(trial, active):
             active[t // 8, i] |= trial[t, i] != 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
     """grad_w = sum x a and grad_ur = sum x b, where x[t - lag] enters at step t; a job is 16 neurons, all trials."""
     batch, time, pre = x.shape
@@ -191,7 +192,7 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
                     store(states_b, i * 16, B)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def events(row, found):
     """The places of what is not zero in a row, into ``found``; returns how many. Without a branch to guess wrong."""
     n = 0
@@ -201,7 +202,7 @@ def events(row, found):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rows_in(x, b, start, stop, rows, row):
     """Steps ``start`` to before ``stop`` of trial b into a flat array, ``row`` apart; what is between them stays."""
     time, neurons = x.shape[1:]
@@ -215,7 +216,7 @@ def rows_in(x, b, start, stop, rows, row):
                 rows[step * row + j] = source[step * neurons + j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rows_out(rows, row, x, b, start, stop):
     """The way back of `rows_in`."""
     time, neurons = x.shape[1:]
@@ -229,7 +230,7 @@ def rows_out(rows, row, x, b, start, stop):
                 target[step * neurons + j] = rows[step * row + j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shared_current(first, last, x, w, r, out):
     """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
@@ -253,7 +254,7 @@ def shared_current(first, last, x, w, r, out):
             rows_out(block, row, out, b, start, stop)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shared_gradients(first, last, x, lag, g, r, a, sum_a, sum_b):
     """`gradients` with one state per neuron: the sums of x a and, unless ``sum_b`` is empty, of x b, over events alone.
 
@@ -291,7 +292,7 @@ def shared_gradients(first, last, x, lag, g, r, a, sum_a, sum_b):
                         store(totals_b, s, fma(event, load(states_b, 16 * t), load(totals_b, s)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def decay_ahead(I, r, ahead, pre, row):
     """Decay the carried currents by eight steps; ahead[k] receives their sum after k + 1 steps."""
     for p in range(0, row, 16):
@@ -319,7 +320,7 @@ def decay_ahead(I, r, ahead, pre, row):
         store_eight(ahead, p, row, v0, v1, v2, v3, v4, v5, v6, v7)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a, V, Z):
     """Eqs. 4, 5, 9.
 
@@ -386,7 +387,7 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
             rows_out(spikes, row, Z, b, start, stop)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def back_one(now, r, w, state, back, row, post):
     """What step t + 1 sends back through the recurrent synapses to the neurons before them, one trial."""
     for p in range(0, row, 16):
@@ -402,7 +403,7 @@ def back_one(now, r, w, state, back, row, post):
         store(back, p, add(even, odd))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def back_four(now, r, w, state, back, row, post):
     """The same for four trials, which share what is read of r and w."""
     for p in range(0, row, 16):
@@ -431,7 +432,7 @@ def back_four(now, r, w, state, back, row, post):
         store(back, 3 * row + p, v3)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def back_shared(now, r, w, state, back, row, post):
     """The same where a neuron's synapses share a decay: one state per neuron, four trials side by side."""
     for m in range(4):
@@ -466,7 +467,7 @@ def exp(x):
     return ZERO if x < LEAST else power * two_to_k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slopes):
     """slopes[0, j], slopes[1, j], ... = dz/dV of trial b from step ``start`` to before ``stop``.
 
@@ -491,7 +492,7 @@ def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slop
             out[k] = values[k]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spike_backward(
     first, last, grad_V, grad_Z, Z, V, surrogate, constants, given,
     recurrent, w, r, kappa, theta, rho_a, a, learn_kappa, g, grad_kappa,
@@ -567,7 +568,7 @@ def spike_backward(
         b += trials
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def twist(s, words):
     """The next 624 words of a Mersenne twister (MT19937) from its state, which moves on."""
     upper, lower, one, matrix = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1), np.uint32(0x9908B0DF)
@@ -579,7 +580,7 @@ def twist(s, words):
     temper(s, words)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def temper(s, words):
     """What the generator gives out for its state."""
     for i in range(624):
@@ -590,7 +591,7 @@ def temper(s, words):
         words[i] = y ^ (y >> np.uint32(18))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_kept(state, place, p, out):
     """out[k] = 1/p with probability p, else 0: 53 bits of two words below p. Returns the place after the last word."""
     words = np.empty(624, np.uint32)

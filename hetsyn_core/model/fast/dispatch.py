@@ -2,11 +2,14 @@
 
 Float32. On the CPU ("cpu") the loops in `cpu_kernels`, compiled by Numba; on a GPU ("gpu") the kernels in `gpu`,
 compiled by Triton. Each is imported when a tensor first asks for it, so that a GPU needs no Numba and a CPU no Triton.
+`torch.compile` breaks its graph here.
 """
 
+import os
 import sys
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial, wraps
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -14,12 +17,16 @@ import torch
 from torch import Tensor
 
 from .. import reference
+from ..checks import check_current_state, check_neuron_state
+from ..state import NeuronState
 from ..surrogate import Surrogate, Triangular
+from . import carried
+from .limits import refuse_transforms
 
 
 def implementation(x: Tensor) -> str:
     """The fastest implementation for a tensor's device and precision: "cpu", "gpu" or "reference"."""
-    if x.dtype == torch.float32 and x.device.type == "cpu":
+    if x.dtype == torch.float32 and x.device.type == "cpu" and compiles():
         return "cpu"
     if x.dtype == torch.float32 and x.device.type == "cuda" and _has_triton():
         return "gpu"
@@ -28,7 +35,16 @@ def implementation(x: Tensor) -> str:
 
 def choose(x: Tensor) -> ModuleType:
     """This module where there is a fast implementation for a tensor, else `reference`."""
-    return reference if implementation(x) == "reference" else _THIS
+    return reference if implementation(x) == "reference" else sys.modules[__name__]
+
+
+@cache
+def compiles() -> bool:
+    """Whether Numba may compile; it may not where the environment says NUMBA_DISABLE_JIT=1."""
+    allowed = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    if not allowed:
+        warnings.warn("NUMBA_DISABLE_JIT=1: the slow reference runs", stacklevel=5)
+    return allowed
 
 
 @cache
@@ -49,15 +65,40 @@ def _module(x: Tensor) -> ModuleType:
     return cpu
 
 
-def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
+def not_compiled(function: Callable) -> Callable:
+    """The function, around which `torch.compile` breaks its graph.
+
+    `torch.compiler.disable` alone would import the compiler, which takes seconds, also where nothing is compiled.
+    """
+
+    @wraps(function)
+    def called(*args, **kwargs):
+        if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return called
+
+
+@not_compiled
+def synaptic_current(
+    x: Tensor, weight: Tensor, decay: Tensor, state: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
     """See `reference.synaptic_current`; float32.
 
     Raises:
         ValueError: as there, and for another precision or device.
+        RuntimeError: `torch.export`, `torch.jit.trace` or `torch.func` asks for what only the reference can.
     """
-    return _module(x).synaptic_current(x, weight, decay)
+    refuse_transforms()
+    integrate = _module(x).synaptic_current
+    if state is None:
+        return integrate(x, weight, decay)
+    check_current_state(state, len(x), weight, decay)
+    return carried.current_from(integrate, x, weight, decay, state)
 
 
+@not_compiled
 def spiking(
     current: Tensor,
     recurrent_weight: Tensor | None = None,
@@ -67,21 +108,27 @@ def spiking(
     threshold: float = 1.0,
     adaptation: tuple[float, float] | None = None,
     surrogate: Surrogate = Triangular(),
-) -> tuple[Tensor, Tensor]:
+    state: NeuronState | None = None,
+) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, NeuronState]:
     """See `reference.spiking`; float32.
 
     Raises:
         ValueError: as there, and for another precision or device.
+        RuntimeError: `torch.export`, `torch.jit.trace` or `torch.func` asks for what only the reference can.
     """
-    return _module(current).spiking(
-        current,
-        recurrent_weight,
-        recurrent_decay,
+    refuse_transforms()
+    fire = partial(
+        _module(current).spiking,
+        recurrent_weight=recurrent_weight,
+        recurrent_decay=recurrent_decay,
         reset_decay=reset_decay,
         threshold=threshold,
         adaptation=adaptation,
         surrogate=surrogate,
     )
-
-
-_THIS = sys.modules[__name__]
+    if state is None:
+        return fire(current)
+    check_neuron_state(state, current, recurrent_weight, recurrent_decay)
+    return carried.spikes_from(
+        fire, current, recurrent_weight, recurrent_decay, reset_decay, threshold, adaptation, state
+    )

@@ -22,7 +22,7 @@ from torch import Tensor
 from .. import reference
 from ..checks import check_input, check_neurons, check_synapses
 from ..surrogate import Kind, Surrogate, Triangular, formula
-from .empty import no_current
+from .limits import no_current, refuse_second_derivative
 
 INTERPRETED = triton.knobs.runtime.interpret
 LARGEST = 256  # neurons of a recurrent layer
@@ -302,6 +302,7 @@ class _SynapticCurrent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
+        refuse_second_derivative()
         x, weight, decay = ctx.saved_tensors
         grad_x = _integrate(g, weight, decay, backwards=True) if ctx.needs_input_grad[0] else None
         grads = _gradients(x, 0, g, weight, decay) if any(ctx.needs_input_grad[1:]) else (None, None)
@@ -323,6 +324,7 @@ class _Spiking(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_V, grad_Z):
+        refuse_second_derivative()
         weight, decay, kappa, V, Z = ctx.saved_tensors
         rates, surrogate = ctx.rest
         kind, constants = _constants(surrogate, rates[0])

@@ -1,0 +1,101 @@
+"""How a fast implementation goes on from a state, although its kernels start at rest.
+
+What a state holds fades whatever comes in, and adds to the potential. So its share of every step is added to the
+current that the kernels are given, or give; what is left at the end is the faded state plus what has come in since,
+each with its own fading. These are sums over powers of the decays, which torch does as matrix products, and autograd
+their gradients. Exact up to rounding. Without a state nothing of this runs.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..state import NeuronState
+
+BLOCK = 64  # steps whose powers of the decays are kept at once
+
+
+def current_from(
+    integrate: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, decay: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`reference.synaptic_current` with a state, by a function that starts at rest."""
+    r = _per_neuron(decay, weight)
+    held = state.sum(-1) if r.ndim == 1 and state.ndim == 3 else state
+    current = integrate(x, weight, decay) + _fading(held * r, r, x.shape[1])
+    return current, _left(held, r, x, weight)
+
+
+def spikes_from(
+    fire: Callable[[Tensor], tuple[Tensor, Tensor]],
+    current: Tensor,
+    weight: Tensor | None,
+    decay: Tensor | None,
+    reset_decay: Tensor | float,
+    threshold: float,
+    adaptation: tuple[float, float] | None,
+    state: NeuronState,
+) -> tuple[Tensor, Tensor, NeuronState]:
+    """`reference.spiking` with a state, by a function of the current alone that starts at rest."""
+    steps, neurons = current.shape[1:]
+    if steps == 0:
+        return *fire(current), state
+    rho_a, a = adaptation or (0.0, 0.0)
+    kappa = torch.as_tensor(reset_decay).to(current).expand(neurons)
+    rho = current.new_full((neurons,), rho_a)
+    # What the state becomes at the first step, where its spikes arrive.
+    reset = kappa * state.reset + threshold * state.spikes
+    adapted = rho * state.adaptation + a * state.spikes
+    current = current - _fading(reset, kappa, steps) - _fading(adapted, rho, steps)
+    if weight is not None:
+        r = _per_neuron(decay, weight)
+        held = state.current.sum(-1) if r.ndim == 1 and state.current.ndim == 3 else state.current
+        recurrent = _left(held, r, state.spikes[:, None], weight)
+        current = current + _fading(recurrent, r, steps)
+    potential, spikes = fire(current)
+    before = spikes[:, :-1]  # those of the last step are on their way
+    final = NeuronState(
+        _faded(reset, kappa, threshold * before),
+        _faded(adapted, rho, a * before),
+        spikes[:, -1],
+        None if weight is None else _left(recurrent, r, before, weight),
+    )
+    return potential, spikes, final
+
+
+def _per_neuron(decay: Tensor, weight: Tensor) -> Tensor:
+    """Decays (post, pre), or (post,) where a neuron's synapses share one."""
+    post, pre = weight.shape
+    return decay if decay.shape == (post, pre) and pre != 1 else decay.expand(post, 1)[:, 0]
+
+
+def _powers(decay: Tensor, steps: int) -> Tensor:
+    """decay^0, decay^1, ... along a new last axis."""
+    return decay[..., None] ** torch.arange(steps, device=decay.device)
+
+
+def _fading(held: Tensor, decay: Tensor, steps: int) -> Tensor:
+    """What is left of (batch, post), or (batch, post, pre) summed over pre, after 0, 1, ... steps: (batch, steps, post)."""
+    formula = "bj,jt->btj" if decay.ndim == 1 else "bji,jit->btj"
+    powers, parts = _powers(decay, min(BLOCK, steps)), []
+    for first in range(0, steps, BLOCK):
+        parts.append(torch.einsum(formula, held, powers[..., : steps - first]))
+        held = held * decay**BLOCK
+    return torch.cat(parts, 1) if parts else held.new_zeros(len(held), 0, len(decay))
+
+
+def _faded(held: Tensor, decay: Tensor, x: Tensor) -> Tensor:
+    """held = decay held + x[t] over all steps, x (batch, time, post) per neuron and (batch, time, pre) per synapse."""
+    formula = "btj,jt->bj" if decay.ndim == 1 else "bti,jit->bji"
+    powers = _powers(decay, min(BLOCK, x.shape[1])).flip(-1)
+    for part in x.split(BLOCK, 1):
+        steps = part.shape[1]
+        held = held * decay**steps + torch.einsum(formula, part, powers[..., powers.shape[-1] - steps :])
+    return held
+
+
+def _left(held: Tensor, decay: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """I = decay I + weight x[t] over all steps, per synapse or per neuron."""
+    if decay.ndim == 1:
+        return _faded(held, decay, x @ weight.T)
+    return held * decay ** x.shape[1] + weight * _faded(torch.zeros_like(held), decay, x)

@@ -1,0 +1,25 @@
+"""What the fast kernels cannot do, each said in one line, and empty input, for which none is started."""
+
+import torch
+from torch import Tensor
+
+INSTEAD = "use the reference: network(x, using=reference), from hetsyn_core.model"
+
+
+def refuse_transforms() -> None:
+    """Raise RuntimeError where a trace or a transform of functions would have to look into a kernel."""
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        raise RuntimeError(f"torch.jit.trace and torch.export cannot look into the fast kernels; {INSTEAD}")
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(f"torch.func cannot look into the fast kernels; {INSTEAD}")
+
+
+def refuse_second_derivative() -> None:
+    """Raise RuntimeError in a backward pass that is itself to be differentiated (create_graph=True)."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(f"the fast kernels have first derivatives only, not create_graph=True; {INSTEAD}")
+
+
+def no_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
+    """Zeros (batch, time, post), for empty input, that autograd connects to all three: their gradients are zeros."""
+    return x.new_zeros(x.shape[0], x.shape[1], weight.shape[0]) + 0 * (x.sum() + weight.sum() + decay.sum())
