@@ -7,8 +7,12 @@ PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3 python
 # For these every version in constraints.txt has a wheel, on Linux (x86-64, ARM) and on macOS (Apple silicon).
 PYTHONS := 3.11 3.12 3.13 3.14
 
+# Two stamps: what the notebooks need, and what the tests, the site and grading need besides. A stamp is
+# written last, so what was interrupted is done again; the first holds the folder it was made in.
 READY := .venv/.installed
+TOOLS := .venv/.installed-test
 VENV_PYTHON := .venv/bin/python
+PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # On Linux pip takes the CUDA build of torch, unless a further index offers it the one for the CPU.
 ifeq "$(shell uname)$(PIP_EXTRA_INDEX_URL)" "Linux"
@@ -31,21 +35,21 @@ help:
 figures: $(READY)
 	@$(VENV_PYTHON) -m tools.figures --profile $(PROFILE) $(if $(filter-out 0,$(FRESH)),--fresh)
 
-site: $(READY)
+site: $(TOOLS)
 	@$(VENV_PYTHON) -m tools.site
 
-browser: $(READY)
+browser: $(TOOLS)
 	@HETSYN_BROWSER=all $(VENV_PYTHON) -m pytest tests/test_site.py tests/test_browser.py -rs
 
-coursework: $(READY)
+coursework: $(TOOLS)
 	@$(VENV_PYTHON) -m tools.coursework.assign $(if $(SOURCES),--sources "$(SOURCES)")
 
-grade: $(READY)
+grade: $(TOOLS)
 	@$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder, with a folder per student in it))
 	@$(VENV_PYTHON) -m tools.coursework.grade "$(SUBMISSIONS)" $(if $(SOURCES),--sources "$(SOURCES)")
 
 # pytest runs the notebooks too, by nbval: see pyproject.toml and conftest.py.
-test: $(READY)
+test: $(TOOLS)
 	@$(VENV_PYTHON) -m ruff format --check --quiet
 	@$(VENV_PYTHON) -m ruff check --quiet
 	@$(VENV_PYTHON) -m pytest
@@ -62,13 +66,12 @@ lab: $(READY)
 clean:
 	rm -rf .venv build
 
-# The stamp holds the folder it was made in: a moved or copied checkout has a .venv that still points
-# to the old place, so it is built again.
+# A moved or copied checkout has a .venv that still points to the old place, so it is built again.
 ifneq "$(shell cat $(READY) 2>/dev/null)" "$(CURDIR)"
 $(READY): rebuild
 endif
 
-# The stamp comes last: an interrupted installation has none and is done again from an empty .venv.
+# Without its stamp .venv is made from nothing: an interrupted installation leaves none.
 $(READY): pyproject.toml constraints.txt
 	@python=; found=; \
 	for candidate in $(PYTHON); do \
@@ -86,7 +89,12 @@ $(READY): pyproject.toml constraints.txt
 	  rm -f $@; $$python -m venv --clear .venv || exit 1; \
 	fi; \
 	echo "Installing the versions of constraints.txt into .venv"; \
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' || exit 1; \
+	$(PIP_INSTALL) -e . || exit 1; \
 	echo "$(CURDIR)" > $@
+
+$(TOOLS): $(READY)
+	@echo "Installing what the tests, the site and grading need besides: about $(MORE)"
+	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@
 
 .PHONY: help figures site browser coursework grade test records lab clean rebuild

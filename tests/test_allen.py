@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,15 @@ def test_errors_name_the_cure(database, tmp_path):
     (tmp_path / "text.sqlite").write_text("no database at all " * 99)
     with pytest.raises(ValueError, match="text.sqlite is not the Synaptic"):
         allen.decay_tau(tmp_path / "text.sqlite")
+
+
+def test_a_file_that_another_program_has_locked_is_in_use(database, monkeypatch):
+    monkeypatch.setattr(allen, "WAIT_S", 0.1)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OSError, match=f"{allen.NAME} is in use by another program: close"):
+            allen.decay_tau(database)
+    assert len(allen.decay_tau(database)) == 3
 
 
 def test_found_in_the_data_folder_and_only_whole(database, tmp_path, monkeypatch):

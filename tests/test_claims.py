@@ -1,11 +1,13 @@
 """The ledger can come out either way, and what the README shows is what the records say."""
 
 from dataclasses import fields, replace
+from itertools import product
 from string import Formatter
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import made_up
 
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.paths import ROOT
@@ -32,10 +34,11 @@ from hetsyn_core.results.verdicts import (
     interval,
     show,
 )
-from hetsyn_core.runs import records
-from hetsyn_core.runs.experiments import EXPERIMENTS
-from hetsyn_core.tasks import Speech
-from hetsyn_core.tasks.speech import DELETED, WARPS
+from hetsyn_core.runs import store
+from hetsyn_core.runs.analyses import DELETED, WARPS
+from hetsyn_core.runs.experiments import EXPERIMENTS, jobs
+from hetsyn_core.runs.record import Record
+from hetsyn_core.tasks import MatchToSample, PatternGeneration, Speech
 
 
 def runs(hetsyn, others=1.0, n=10, spread=0.1):
@@ -81,9 +84,9 @@ def test_a_claim_names_an_experiment_its_settings_and_a_metric_that_its_runs_hav
         assert {claim.rule for claim in CLAIMS if claim.experiment == name} == {Counted("counted", "Table 3")}
         assert {"counted", "Table 3"} <= set(cost.table3())
         return
-    own = EXPERIMENTS[name]("paper", {})
-    one_each = {(run.recurrent, run.variant, run.tau_s_draw): run for run in own}  # few, and of all kinds
-    table = frame([record for record in records.load(list(one_each.values())) if record])
+    own = [job.run for job in jobs(name)]
+    one_each = {(job.run.recurrent, job.run.variant, job.run.tau_s): job for job in jobs(name)}  # few, and of all kinds
+    table = frame([record for record in store.load(list(one_each.values())) if record])
     for claim in (claim for claim in CLAIMS if claim.experiment == name):
         made = {"reading", "mu"} if name == "table4" else {"neurons", "rivals"}  # by the choice of runs
         assert columns_of(claim) | set(claim.over) <= set(table) | made, claim
@@ -135,12 +138,9 @@ def test_others_than_the_variants_can_be_the_rivals():
 
 def grouped(effect):
     """Records of made-up runs of HetSynLIF and of what it is compared with, ten seeds of each."""
-    kinds = EXPERIMENTS["controls_match"]("paper", {"recurrent": False})
+    kinds = [job.run for job in jobs("controls_match", changes={"recurrent": False})]
     rng = np.random.default_rng(0)
-    return [
-        {"config": records.settings(run), "metrics": {"accuracy": effect(run) + 0.01 * rng.standard_normal()}}
-        for run in kinds
-    ]
+    return [made_up(run, effect(run) + 0.01 * rng.standard_normal()) for run in kinds]
 
 
 def test_controls_come_out_as_the_data_say():
@@ -218,22 +218,15 @@ def test_table3_is_counted_and_a_network_that_is_larger_counts_against_it():
 
 def table4_runs(kinds, mu=table4.MU):
     """Five runs of each of some readings, a parameterization and a factor on all of the paper's numbers."""
-    return frame(
-        {
-            "config": dict(
-                recurrent=False, variant="HetSynLIF", seed=seed, hidden=[100], parameterization=name,
-                tau_s_draw=["normal", start, 0.1 * start], decay_lr_scale=1.0,
-                frozen=0.0, groups=None, grouped_by="random",
-            ),
-            "metrics": {
-                quantity: factor * numbers[k] / (1 if quantity.endswith("tau") else 100)
-                for quantity, numbers in table4.PAPER.items()
-            },
+    found = []
+    for (name, factor), (k, start), seed in product(kinds.items(), enumerate(mu), range(5)):
+        run = MatchToSample(seed=seed, parameterization=name, tau_s=("normal", start, 0.1 * start))
+        numbers = {
+            quantity: factor * paper[k] / (1 if quantity.endswith("tau") else 100)
+            for quantity, paper in table4.PAPER.items()
         }
-        for name, factor in kinds.items()
-        for k, start in enumerate(mu)
-        for seed in range(5)
-    )  # fmt: skip
+        found.append(made_up(run, numbers.pop("accuracy"), found=numbers))
+    return frame(found)
 
 
 def test_table4_under_the_papers_own_numbers_is_reproduced_and_under_others_not():
@@ -264,7 +257,7 @@ def test_a_ranking_is_the_papers_or_not():
     assert ranked(data[data["seed"] < 3]) == ranked(data[data["who"] != "HetNeuLIF"]) == TOO_FEW
 
 
-def speech_records(accuracy, n=6, data="SHD regenerated from HD", **metrics):
+def speech_records(accuracy, n=6, data="SHD regenerated from HD", chosen=None, **metrics):
     """Runs of fig4 as records: ``accuracy`` of a variant, a little less deleted and warped."""
     rng = np.random.default_rng(0)
     found = []
@@ -272,9 +265,9 @@ def speech_records(accuracy, n=6, data="SHD regenerated from HD", **metrics):
         own = accuracy[variant] + 0.001 * rng.standard_normal()
         tested = {f"deleted {p:g}": own - 0.1 for p in DELETED} | {f"warped {w:g}": own - 0.05 for w in WARPS}
         tau = {"readout_tau": 9.0, "readout_above_20": 0.02}
-        config = records.settings(Speech(variant=variant, seed=seed, data=data))
-        all_metrics = {"accuracy": own, "best_test_accuracy": own + 0.015} | tested | tau | metrics
-        found.append({"config": config, "metrics": all_metrics})
+        curves = {"test_curve": [chosen or own + 0.015, own], "validation_curve": None if chosen is None else [1, 0]}
+        run = Speech(variant=variant, seed=seed, data=data)
+        found.append(made_up(run, own, found=tested | tau | metrics, **curves))
     return found
 
 
@@ -291,7 +284,7 @@ def test_speech_is_held_against_the_paper_three_ways():
     assert {row.found.verdict for row in few} == {TOO_FEW} and {row.found.n for row in few} == {0, 1}
     other = verdicts_of("fig4", speech_records(accuracy, readout_tau=13.0, readout_above_20=0.3))
     assert [row.found.verdict for row in other if row.claim.figure == "4D"] == [NOT, NOT]
-    (held_out,) = verdicts_of("fig4_held_out", speech_records(accuracy, chosen_test_accuracy=0.95))
+    (held_out,) = verdicts_of("fig4_held_out", speech_records(accuracy, chosen=0.95))
     assert held_out.found.measured == "95 %" and held_out.found.verdict == REPRODUCED
     (other_data, *_) = verdicts_of("table2_fsdd", speech_records(accuracy, n=3))  # SHD for TiDigits
     assert other_data.found.verdict == NO_TEST and other_data.found.rule == "no test: other data"
@@ -340,9 +333,9 @@ def test_the_ledger_of_some_experiments_is_of_the_paper_or_beyond_it():
 
 
 def test_tables_of_records():
-    config = dict(recurrent=True, variant="HetSynLIF", seed=1, hidden=[5, 4], tau_s_draw=["normal", 20, 5])
-    good = {"config": config, "metrics": {"mse": 0.5}, "curves": {"mse": np.arange(40.0)}}
-    failed = {"config": config | {"seed": 2}, "failed": "iteration 3: the loss is nan"}
+    run = PatternGeneration(recurrent=True, seed=1, hidden=(5, 4))
+    good = made_up(run, 0.5, train_curve=np.arange(40.0))
+    failed = Record(run.replace(seed=2), failure="iteration 3: the loss is nan")
     table = frame([good, failed])
     assert list(table["model"]) == ["R-HetSynLIF"] * 2 and table["failed"].notna().tolist() == [False, True]
     assert table["learning"].tolist()[0] == 19.5 and table["learning"].isna().tolist() == [False, True]
@@ -353,7 +346,7 @@ def test_tables_of_records():
 
 def test_whose_run_it_is():
     kinds = [{}, {"groups": 16}, {"groups": 16, "grouped_by": "pre"}, {"frozen": 1.0}, {"variant": "HetNeuLIF"}]
-    table = frame({"config": records.settings(Speech(**kind))} for kind in kinds)
+    table = frame([Record(Speech(**kind), failure="not trained") for kind in kinds])
     assert list(table["who"]) == ["HetSynLIF", "16 groups", "16 groups by pre", "fixed", "HetNeuLIF"]
     assert table["run"][1] == Speech(groups=16)
 
@@ -361,7 +354,7 @@ def test_whose_run_it_is():
 @pytest.mark.skipif(not COMMITTED, reason="no records are committed")
 def test_all_runs_are_on_record_and_the_readme_shows_what_they_say(monkeypatch):
     monkeypatch.setenv("HETSYN_RECORDS", str(ROOT / "data"))
-    missing = {name: records.load(runs("paper", {})).count(None) for name, runs in EXPERIMENTS.items()}
+    missing = {name: store.load(jobs(name)).count(None) for name in EXPERIMENTS}
     assert not any(missing.values()), f"not on record: {missing}"
     rows = ledger.rows()
     assert ledger.markdown(rows) in (ROOT / "data" / "ledger.md").read_text(encoding="utf-8")

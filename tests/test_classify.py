@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from test_store import same
 
 from hetsyn_core.datasets import shd
+from hetsyn_core.datasets.download import digest
 from hetsyn_core.datasets.events import bin_events
 from hetsyn_core.datasets.manifolds import manifolds
 from hetsyn_core.datasets.mnist import digits
 from hetsyn_core.datasets.thresholds import CHANNELS, STEPS
 from hetsyn_core.model.layer import Traces
-from hetsyn_core.runs import experiments
+from hetsyn_core.runs import analyses, experiments
+from hetsyn_core.runs.make import make_network, make_optimiser
+from hetsyn_core.runs.record import Record
 from hetsyn_core.runs.train import train
 from hetsyn_core.tasks import SequentialDigits, Speech, Ti46Alpha, TiDigits, speech
 from hetsyn_core.tasks.digits import SMALL
@@ -45,7 +49,8 @@ def test_values_are_the_papers(task, monkeypatch):
     lr, dropout, epochs, batch, weight_decay, hidden, steps, channels, classes = PAPER[task]
     assert (task.lr, task.dropout, task.epochs, task.batch) == (lr, dropout, epochs, batch)
     assert (task.weight_decay, task.hidden, task.recurrent, task.variant) == (weight_decay, hidden, True, "HetSynLIF")
-    assert (task.dt_ms, task.tau_reset_ms, task.tau_s_draw, task.tau_s_ms) == (1, 20, ("uniform", 5, 20), 20)
+    assert (task.dt_ms, task.tau_reset_ms, task.initial_tau_s()) == (1, 20, ("uniform", 5, 20))
+    assert task.replace(variant="HomNeuLIF").initial_tau_s() == 20 and task.surrogate == "multi_gaussian"
     assert (task.tau_a_ms, task.a, task.decay_lr_scale) == (100, 0.05, 2)
     if isinstance(task, Speech):
         assert task.steps == steps and (task.data in speech.EVENTS or (STEPS, CHANNELS) == (steps, channels))
@@ -58,7 +63,7 @@ def test_values_are_the_papers(task, monkeypatch):
 
 def test_rates_rise_for_two_epochs_fall_on_a_cosine_to_the_38th_and_stay():
     run = generated(iterations=10, cosine_epochs=40, epochs=100)
-    optimiser, schedule = run.optimiser(run.replace(hidden=1).network())
+    optimiser, schedule = make_optimiser(run, make_network(run.replace(hidden=1)))
     rates = []
     for _ in range(1000):
         rates.append([group["lr"] for group in optimiser.param_groups])
@@ -92,18 +97,18 @@ def test_a_class_scores_its_share_of_the_readout_from_step_11_on():
 def test_digits_are_scored_by_the_spikes_of_the_readout():
     spikes = (torch.rand(3, 30, 10, generator=torch.Generator().manual_seed(0)) < 0.2).float()
     assert torch.equal(small_digits().scores(Traces([], [], spikes, spikes)), spikes.sum(1))
-    assert small_digits().network().layers[-1].spiking
+    assert make_network(small_digits()).layers[-1].spiking
 
 
 def test_held_out_speakers_are_never_trained_on():
     run = generated(held_out=(3, 7), batch=50, test_trials=0)
-    who, labels = run.speakers("train"), run.labels("train")
+    who, labels = run.raster("train").speakers, run.labels("train")
     aside = np.isin(who, (3, 7))
     assert 0 < aside.sum() < len(who)
     seen = {split: list(run.batches(split, np.random.default_rng(0))) for split in ("train", "validation", "test")}
     every = bin_events(manifolds("train", n=400), 10.0, 100)
     for split, own in (("train", ~aside), ("validation", aside)):
-        x, wanted = (torch.cat(parts).numpy() for parts in zip(*seen[split]))
+        x, wanted = (torch.cat(parts).numpy() for parts in zip(*seen[split], strict=True))
         expected = every.dense(np.flatnonzero(own))
         assert sorted(map(bytes, x)) == sorted(map(bytes, expected))
         assert sorted(wanted) == sorted(labels[own])
@@ -112,32 +117,31 @@ def test_held_out_speakers_are_never_trained_on():
 
 
 def test_the_validation_epoch_is_chosen_without_the_test_set():
-    metrics = generated(held_out=(3,)).after(
-        generated().network(), {"test_accuracy": [0.5, 0.7, 0.9], "validation_accuracy": [0.1, 0.4, 0.4]}
+    curve = lambda *values: {"accuracy": np.float32(values)}
+    record = Record(
+        generated(), score="accuracy", test_curve=curve(0.5, 0.7, 0.9), validation_curve=curve(0.1, 0.4, 0.4)
     )
-    assert (metrics["best_test_accuracy"], metrics["chosen_test_accuracy"]) == (0.9, 0.7)
+    assert (record.best_test_score, record.chosen_epoch, record.chosen_test_score) == (0.9, 1, 0.7)
 
 
 def test_robustness_tests_the_trained_network_and_changes_nothing_else():
-    plain, tested = (train(generated(detail=True, robustness=wanted)) for wanted in (False, True))
-    added = set(tested["metrics"]) - set(plain["metrics"])
-    assert added == {f"deleted {p:g}" for p in speech.DELETED} | {f"warped {w:g}" for w in speech.WARPS}
-    assert {name: tested["metrics"][name] for name in plain["metrics"]} == plain["metrics"]
-    for group in ("curves", "decays", "state"):
-        assert all(np.array_equal(tested[group][name], value) for name, value in plain[group].items())
-    assert tested["metrics"]["deleted 0"] == tested["metrics"]["accuracy"]
+    plain, more = (train(generated(), detail=True, analyses=wanted) for wanted in ((), ("robustness",)))
+    found = more.analyses["robustness"]
+    assert set(found) == {f"deleted {p:g}" for p in analyses.DELETED} | {f"warped {w:g}" for w in analyses.WARPS}
+    assert more.test == plain.test and same(more.train_curve, plain.train_curve) and same(more.detail, plain.detail)
+    assert found["deleted 0"] == more.test["accuracy"]
 
 
 def test_deletion_and_warp_change_the_spikes_as_they_say(monkeypatch):
     seen = {}
-    monkeypatch.setattr(speech, "_accuracy", lambda network, run, raster: seen.setdefault(len(seen), raster) and 0.5)
+    monkeypatch.setattr(analyses, "heard", lambda network, run, raster: seen.setdefault(len(seen), raster) and 0.5)
     run = generated()
-    found = speech.robustness(run.network(), run)
-    rasters = dict(zip(found, seen.values()))
+    found = analyses.robustness(make_network(run), run)
+    rasters = dict(zip(found, seen.values(), strict=True))
     whole = len(rasters["deleted 0"].step)
-    for share in speech.DELETED:
+    for share in analyses.DELETED:
         assert len(rasters[f"deleted {share:g}"].step) == pytest.approx((1 - share) * whole, rel=0.01)
-    for warp in speech.WARPS:
+    for warp in analyses.WARPS:
         warped = rasters[f"warped {warp:g}"]
         assert warped.steps == round(100 * 2**warp) and len(warped.step) == pytest.approx(whole, rel=0.02)
 
@@ -152,14 +156,14 @@ def test_deletion_and_warp_change_the_spikes_as_they_say(monkeypatch):
 )
 def test_a_small_network_learns(run, chance):
     record = train(run.replace(cosine_epochs=12))
-    assert record["metrics"]["accuracy"] >= 2 * chance
-    assert record["curves"]["loss"][-5:].mean() < record["curves"]["loss"][:5].mean()
-    assert record["curves"]["test_accuracy"].shape == (run.epochs,)
+    assert record.test["accuracy"] >= 2 * chance
+    assert record.train_curve["loss"][-5:].mean() < record.train_curve["loss"][:5].mean()
+    assert record.test_curve["accuracy"].shape == (run.epochs,)
 
 
 def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch):
-    run = generated(epochs=3, held_out=(3, 7), variant="HetSynLIF", detail=True)
-    whole, checkpoint = train(run), tmp_path / "one.checkpoint"
+    run = generated(epochs=3, held_out=(3, 7), variant="HetSynLIF")
+    whole, checkpoint = train(run, detail=True), tmp_path / "one.checkpoint"
     tests = []
     with monkeypatch.context() as broken:
         broken.setattr(Speech, "measure", lambda self, *a: tests.append(a) or (_ for _ in ()).throw(KeyboardInterrupt))
@@ -179,10 +183,10 @@ def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch):
         broken.setattr(Speech, "batches", stops)
         with pytest.raises(KeyboardInterrupt):
             train(run, checkpoint=checkpoint)
-    again = train(run, checkpoint=checkpoint)
-    assert again["metrics"] == whole["metrics"] and not checkpoint.exists()
-    for group in ("curves", "decays", "state"):
-        assert all(np.array_equal(again[group][name], value) for name, value in whole[group].items())
+    again = train(run, checkpoint=checkpoint, detail=True)
+    assert (again.test, again.validation) == (whole.test, whole.validation) and not checkpoint.exists()
+    for part in "train_curve", "test_curve", "validation_curve", "detail":
+        assert same(getattr(again, part), getattr(whole, part))
 
 
 def test_pixels_come_row_by_row():
@@ -217,21 +221,19 @@ def test_other_data_than_the_run_names_are_refused(tmp_path, monkeypatch):
 
 def test_official_files_are_preferred_and_known_by_their_checksum(tmp_path, monkeypatch):
     monkeypatch.setenv("HETSYN_DATA", str(tmp_path))
-    monkeypatch.setattr(experiments, "FIG4_RUNS", {"HetSynLIF": 1})
     assert not shd.official()
     write(tmp_path, None)
     assert not shd.official()
-    assert {run.data for run in experiments.fig4("paper", {})} == {speech.REGENERATED}
-    monkeypatch.setattr(shd, "OFFICIAL", {split: shd._md5(tmp_path / f"shd_{split}.h5") for split in ("train", "test")})
+    assert {job.run.data for job in experiments.jobs("fig4")} == {speech.REGENERATED}
+    monkeypatch.setattr(shd, "OFFICIAL", {path.name: digest(path) for path in tmp_path.glob("shd_*.h5")})
     assert shd.official()
-    assert {run.data for run in experiments.fig4("paper", {})} == {speech.SHD}
+    assert {job.run.data for job in experiments.jobs("fig4")} == {speech.SHD}
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
         (dict(data="Shd"), "^data must be one of SHD, .*, not 'Shd'$"),
-        (dict(data=FSDD, robustness=True), "^robustness must be False for Free Spoken Digit Dataset, not True$"),
         (dict(score_from=250), "^score_from must be below the 250 steps, not 250$"),
         (dict(reading="mine"), "^reading must be 'authors' or 'plain', not 'mine'$"),
         (dict(weight_decay=-1), "^weight_decay must be a number, 0 or more, not -1$"),
@@ -256,8 +258,34 @@ def test_threshold_crossings_have_their_own_bins(monkeypatch):
 def test_digits_know_their_data():
     with pytest.raises(ValueError, match="^data must be one of MNIST, UCI digits.*, not 'mnist'$"):
         SequentialDigits(data="mnist")
-    with pytest.raises(ValueError, match="^held_out must be empty: nobody speaks here"):
+    with pytest.raises(TypeError, match="held_out"):  # nobody speaks here
         small_digits(held_out=(1,))
+
+
+def test_the_last_training_images_are_kept_for_validation():
+    run = small_digits(validation=100, batch=32, test_trials=0)
+    labels = run.labels("train")
+    seen = {split: torch.cat([wanted for _, wanted in run.batches(split, np.random.default_rng(0))]) for split in
+            ("train", "validation", "test")}  # fmt: skip
+    assert torch.equal(seen["validation"], torch.from_numpy(labels[-100:]))
+    assert sorted(seen["train"].tolist()) == sorted(labels[:-100].tolist()) and len(seen["test"]) == 360
+    assert run.epoch() == math.ceil((len(labels) - 100) / 32) or run.iterations
+    record = train(small_digits(validation=100))
+    assert set(record.validation) == set(record.test) and record.validation_curve["accuracy"].shape == (2,)
+    assert record.chosen_test_score in record.test_curve["accuracy"].round(7)
+
+
+def test_pixels_are_normalised_and_counts_scaled():
+    images = digits("train")[0]
+    plain = small_digits(test_trials=0)
+    x, _ = next(iter(plain.replace(normalised=True).batches("test", np.random.default_rng(0))))
+    raw, _ = next(iter(plain.batches("test", np.random.default_rng(0))))
+    np.testing.assert_allclose(x, (255 * raw - images.mean()) / images.std(), rtol=1e-4, atol=1e-5)
+    spikes = (torch.rand(3, 30, 10, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+    scores = small_digits(count_scale=0.5).scores(Traces([], [], spikes, spikes))
+    assert torch.equal(scores, 0.5 * spikes.sum(1))
+    leaky = small_digits(readout="leaky").scores(Traces([], [], spikes, None))
+    torch.testing.assert_close(leaky, spikes.softmax(-1).sum(1))
 
 
 def test_a_sample_of_the_test_set_is_drawn_and_an_epoch_is_at_most_one_pass():

@@ -193,6 +193,26 @@ def test_a_sound_is_brought_to_one_channel_one_rate_and_one_loudness():
     assert np.array_equal(original, chirp()), "the caller's array is not written to"
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_unsigned_samples_are_heard_as_signed_ones(bits):
+    signed = np.rint(chirp() * (2 ** (bits - 1) - 1)).astype(f"int{bits}")
+    unsigned = (signed.astype(int) + 2 ** (bits - 1)).astype(f"uint{bits}")
+    assert np.array_equal(prepare(unsigned, RATE), prepare(signed, RATE))
+
+
+def test_a_microphones_offset_is_not_heard():
+    plain, *offset = (encode(chirp() + peak, RATE, places=30) for peak in (0, 0.05, 0.2, 0.4, 2))
+    for times, units in offset:
+        assert len(times) == pytest.approx(len(plain[0]), rel=0.02)
+        assert np.abs(np.bincount(units, minlength=30) - np.bincount(plain[1], minlength=30)).max() <= 3
+
+
+def test_a_recording_that_is_centred_is_left_as_it_is():
+    audio, rate = soundfile.read(ROOT / "data/audio/lang-english_speaker-04_trial-0_digit-7.flac")
+    assert audio.mean() != 0
+    assert np.array_equal(prepare(audio, rate), audio * (cochlea.RMS / np.sqrt(np.mean(audio**2))))
+
+
 def test_the_window_fades_in_and_out_over_the_whole_recording():
     flat, faded = prepare(chirp(), RATE), prepare(chirp(), RATE, "full")
     middle = len(flat) // 2
@@ -216,12 +236,15 @@ def test_the_made_up_voice_moves_its_formants():
         (np.stack([chirp(), -chirp()], axis=1), RATE, "silent"),
         (np.append(chirp(), np.nan), RATE, "NaN"),
         (np.append(chirp(), np.inf), RATE, "infinity"),
-        (chirp(0.01), RATE, "lasts 0.05 to 3 s, not 0.01"),
-        (chirp(3.5), RATE, "cut it into words"),
+        (chirp(0.01), RATE, "must last 50 ms or more, not 10 ms"),
+        (chirp(3.5), RATE, "3 s or less, not 3.5 s: cut it into words"),
         (chirp().reshape(1, -1), RATE, r"shape \(samples,\)"),
         (chirp(), 0, "rate"),
         (chirp(), 22050.5, "rate"),
         (chirp(), np.nan, "rate"),
+        (chirp(), np.inf, "rate"),
+        (np.full(RATE, 128, np.uint8), RATE, "silent"),
+        (np.stack([chirp() + 0.1, 0.2 - chirp()], axis=1), RATE, "silent"),
     ],
 )
 def test_a_sound_that_cannot_be_heard_gets_one_line(audio, rate, message):
@@ -239,6 +262,13 @@ def test_settings_that_cannot_be_get_one_line():
 
 
 # Against others
+
+
+@pytest.mark.skipif(HD is None, reason="no Heidelberg Digits audio at hand")
+def test_no_recording_of_the_heidelberg_digits_is_centred():
+    for path in (HD / "audio").glob("*.flac"):
+        audio, _ = soundfile.read(path)
+        assert abs(audio.mean()) < cochlea.OFFSET / 5 * audio.std(), path
 
 
 @pytest.mark.skipif(HD is None, reason="no Heidelberg Digits audio at hand")

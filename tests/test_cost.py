@@ -2,15 +2,18 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from hetsyn_core.model.layer import VARIANTS, Network, Variant
+from hetsyn_core.model.time_constants import Sharing
 from hetsyn_core.results import cost
 from hetsyn_core.results.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAINED
 from hetsyn_core.results.tables import example_input
+from hetsyn_core.runs.record import Detail, Example, Record
 from hetsyn_core.runs.train import train
 from hetsyn_core.tasks import MatchToSample, Speech
 from hetsyn_core.tasks.networks import SHAPES
@@ -70,7 +73,7 @@ def least(layer, x, z):
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-@pytest.mark.parametrize("variant", [*VARIANTS, Variant(3, trainable=True)], ids=str)
+@pytest.mark.parametrize("variant", [*VARIANTS, Variant(Sharing("random", 3), trainable=True)], ids=str)
 def test_operations_are_those_of_a_neuron_computed_state_by_state(variant, recurrent):
     draw = torch.Generator().manual_seed(3)
     network = Network((5, 4, 2), variant=variant, recurrent=recurrent, generator=draw, tau_reset_ms=5.0)
@@ -99,15 +102,14 @@ def test_operations_are_those_of_a_neuron_computed_state_by_state(variant, recur
 
 def test_spikes_are_of_the_trained_network_or_say_what_they_are():
     shape = next(s for s in SHAPES if s.name.startswith("match F"))
-    run = MatchToSample(iterations=1, test_trials=1, detail=True)
-    record = train(run)
+    run = MatchToSample(iterations=1, test_trials=1)
+    record = train(run, detail=True)
     x = cost.trials_of(run, shape, None)
     assert x.shape == (cost.TRIALS, 210, 30)
-    example = torch.from_numpy(record["example"]["input"]).float()[None]
+    example = torch.from_numpy(record.detail.example.input).float()[None]
     network, spikes, source = cost.simulated(run, shape, record, example)
-    assert source == TRAINED and (spikes[1][0].numpy() == record["example"]["spikes"]).all()
-    del record["state"]
-    record["metrics"]["rate_hz"] = 20.0
+    assert source == TRAINED and (spikes[1][0].numpy() == record.detail.example.spikes).all()
+    record = replace(record, detail=None, test={"rate_hz": 20.0})
     _, spikes, source = cost.simulated(run, shape, record, x)
     assert source == RATE and spikes[0] is x and float(spikes[1].mean()) == pytest.approx(0.1, rel=0.1)
     _, spikes, source = cost.simulated(run, shape, None, x)
@@ -117,7 +119,9 @@ def test_spikes_are_of_the_trained_network_or_say_what_they_are():
 def test_speech_is_heard_from_a_record_or_drawn():
     shape = next(s for s in SHAPES if s.name.startswith("SHD"))
     recording = np.eye(250, 700, dtype=bool)
-    found = example_input([None, {"metrics": {}}, {"example": {"input": recording}}])
+    nothing = np.zeros(0)
+    detail = Detail((), (), {}, Example(recording, *[nothing] * 5))
+    found = example_input([None, Record(Speech()), Record(Speech(), detail=detail)])
     x = cost.trials_of(Speech(), shape, found)
     assert (x[0].numpy() == recording).all()
     x = cost.trials_of(Speech(), shape, example_input([None]))

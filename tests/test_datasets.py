@@ -1,15 +1,20 @@
 """Spikes as they are held, binned, generated, and read from SHD's layout."""
 
 import hashlib
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
+from hetsyn_core.datasets import download
 from hetsyn_core.datasets import shd as shd_module
 from hetsyn_core.datasets.events import Events, Raster, bin_events
 from hetsyn_core.datasets.manifolds import manifolds
-from hetsyn_core.datasets.shd import read, shd
+from hetsyn_core.datasets.shd import SSC, read, shd, ssc
 
 
 def events(n=5, channels=700, seconds=1.2, seed=0):
@@ -219,7 +224,7 @@ def test_what_was_written_is_read(folder):
 def test_a_file_says_where_it_comes_from(folder, monkeypatch):
     path = write_shd(folder / "shd_test.h5", events())
     assert shd("test").source == "unknown file in SHD's layout"
-    monkeypatch.setattr(shd_module, "OFFICIAL", {"test": hashlib.md5(path.read_bytes()).hexdigest()})
+    monkeypatch.setattr(shd_module, "OFFICIAL", {"shd_test.h5": hashlib.md5(path.read_bytes()).hexdigest()})
     assert shd("test").source == "SHD"
     (folder / "shd_train.h5").write_bytes(path.read_bytes())
     assert shd("train").source == "unknown file in SHD's layout"  # who trains on the test set is told
@@ -233,6 +238,79 @@ def test_a_file_says_where_it_comes_from(folder, monkeypatch):
 def test_a_split_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="train.*test"):
         shd("validation")
+
+
+def test_ssc_is_read_as_shd_is_with_35_classes_and_three_splits(folder):
+    for number, split in enumerate(("train", "valid", "test")):
+        data = replace(events(4, seed=number), labels=np.array([0, 34, 20, 7]), classes=35)
+        write_shd(folder / f"ssc_{split}.h5", data)
+        found = ssc(split)
+        for name in ("offsets", "times", "units", "labels", "speakers", "channels", "classes"):
+            assert np.array_equal(getattr(found, name), getattr(data, name)), name
+        assert found.source == "unknown file in SSC's layout"
+    with pytest.raises(ValueError, match="train.*valid.*test.*not 'validation'"):
+        ssc("validation")
+    with pytest.raises(ValueError, match="cannot be read as SHD.*labels must lie from 0 to 19"):
+        read(folder / "ssc_test.h5")
+
+
+def test_speakers_of_ssc_may_have_names_or_none(folder):
+    data = replace(events(4), labels=np.array([0, 34, 20, 7]), classes=35)
+    path = write_shd(folder / "ssc_test.h5", data, **{"extra/speaker": np.array(["f0", "0a", "f0", "b1"], "S")})
+    assert ssc("test").speakers.tolist() == [2, 0, 2, 1]
+    with h5py.File(path, "a") as file:
+        del file["extra/speaker"]
+        file["extra/speaker"] = ["f0", "0a", "f0", "b1"]  # text of any length, as h5py writes it
+    assert ssc("test").speakers.tolist() == [2, 0, 2, 1]
+    write_shd(path, data, **{"extra/speaker": None})
+    assert ssc("test").speakers.tolist() == [-1] * 4
+
+
+def test_ssc_is_unpacked_and_asked_for_by_its_official_name(folder, monkeypatch):
+    asked = []
+
+    def fetch(name, url, checksum):
+        asked.append((name, url, checksum))
+        write_shd(folder / "made.h5", events(2))
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            archive.write(folder / "made.h5", name.removesuffix(".zip"))
+        return folder / name
+
+    monkeypatch.setattr(shd_module, "fetch", fetch)
+    for split in SSC.splits:
+        assert len(ssc(split)) == 2
+    assert [(name, url) for name, url, _ in asked] == [
+        (f"ssc_{split}.h5.zip", f"https://zenkelab.org/datasets/ssc_{split}.h5.zip") for split in SSC.splits
+    ]
+    assert all(checksum.startswith("md5:") for _, _, checksum in asked)
+
+
+HOLD = """
+import h5py, sys
+with h5py.File(sys.argv[1], "a"):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_has_open_is_in_use(folder):
+    path = write_shd(folder / "shd_test.h5", events(2))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(OSError, match="shd_test.h5 is in use by another program: close") as error:
+            shd("test")
+        other.stdin.close()
+    assert "fetch" not in str(error.value) and "\n" not in str(error.value)
+    assert len(shd("test")) == 2
+
+
+def test_a_checksum_is_the_same_of_a_file_and_of_its_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    for source in (tmp_path / "a", b"abc"):
+        assert download.digest(source) == "900150983cd24fb0d6963f7d28e17f72"
+        assert download.digest(source, "sha256") == hashlib.sha256(b"abc").hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Downloads from a server that breaks off, stalls, ignores Range and sends wrong bytes; and archives."""
 
+import errno
 import gzip
 import hashlib
 import threading
@@ -156,6 +157,14 @@ def test_a_file_that_is_not_there_is_asked_for_once(server):
     assert len(server.asked) == 1
 
 
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_download(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("HETSYN_DATA", str(tmp_path / "file" / "sets"))
+    with pytest.raises(OSError, match="^nothing can be written to .*HETSYN_DATA") as error:
+        fetch("file.bin", server.url, MD5)
+    assert server.asked == [] and "\n" not in str(error.value)
+
+
 def test_no_server_is_one_clear_line(server):
     with pytest.raises(ConnectionError, match="put file.bin into") as error:
         fetch("file.bin", "http://127.0.0.1:9/file", None)
@@ -206,6 +215,20 @@ def test_a_damaged_archive_is_refused(tmp_path, kind):
             content(path, "file")
 
 
+@pytest.mark.parametrize("kind", ["zip", "gz"])
+def test_an_archive_that_cannot_be_opened_is_not_called_damaged(tmp_path, monkeypatch, kind):
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(b"in use")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "in use by another program", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("zipfile.ZipFile.__init__", refuse)
+    with pytest.raises(PermissionError, match="in use by another program.*a."):
+        content(path, "file")
+
+
 # SHD, as its owner's server would send it
 
 
@@ -226,8 +249,8 @@ def official(server, tmp_path, monkeypatch):
         server.files[f"/shd_test.h5.{kind}"] = packed
         urls.append(server.url.replace("file", f"shd_test.h5.{kind}"))
         checksums[urls[-1]] = f"md5:{hashlib.md5(packed).hexdigest()}"
-    monkeypatch.setattr(shd, "DOWNLOADS", {"test": checksums})
-    monkeypatch.setattr(shd, "OFFICIAL", {"test": hashlib.md5(data).hexdigest()})
+    monkeypatch.setattr(shd, "DOWNLOADS", {"shd_test.h5": checksums})
+    monkeypatch.setattr(shd, "OFFICIAL", {"shd_test.h5": hashlib.md5(data).hexdigest()})
     for name in ("h5", "zip", "gz"):
         (tmp_path / name).unlink()
     return server

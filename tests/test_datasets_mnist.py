@@ -1,5 +1,6 @@
 """Handwritten digits."""
 
+import builtins
 import gzip
 import hashlib
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 
 from hetsyn_core.datasets import mnist as module
+from hetsyn_core.datasets.download import digest
 from hetsyn_core.datasets.mnist import digits, mnist
 from hetsyn_core.paths import datasets_folder
+
+SMALL_TRAIN = "e04a88bba1e6e7d7b38c553e8fb573e54c35e5666f87bfa2e75167c8d4b606fb"  # of scikit-learn 1.9.1
 
 
 @pytest.fixture
@@ -63,6 +67,20 @@ def test_small_digits_need_no_file():
     assert train.shape == (1437, 8, 8) and test.shape == (360, 8, 8) and "UCI" in source
     assert train.dtype == np.uint8 and train.min() == 0 and train.max() == 255
     assert set(train_labels) == set(test_labels) == set(range(10))
+
+
+def test_small_digits_need_no_scikit_learn(monkeypatch):
+    imports = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", lambda name, *rest: name.startswith("sklearn") or imports(name, *rest))
+    images, labels, _ = digits("train")
+    monkeypatch.undo()
+    assert digest(images.tobytes() + labels.astype("<i8").tobytes(), "sha256") == SMALL_TRAIN
+
+
+def test_small_digits_are_those_of_scikit_learn():
+    images, labels = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    ours = [np.concatenate(parts) for parts in list(zip(digits("train"), digits("test")))[:2]]
+    assert np.array_equal(ours[0].reshape(-1, 64), np.round(images * (255 / 16))) and np.array_equal(ours[1], labels)
 
 
 def test_another_split_is_refused():

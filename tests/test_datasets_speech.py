@@ -9,6 +9,7 @@ from scipy.signal import resample_poly
 
 from hetsyn_core.datasets import fsdd as fsdd_module
 from hetsyn_core.datasets import thresholds
+from hetsyn_core.datasets.audio import mono, read
 from hetsyn_core.datasets.fsdd import fsdd
 from hetsyn_core.datasets.ldc import ti46_alpha, tidigits
 from hetsyn_core.datasets.thresholds import encode, filters, levels
@@ -103,6 +104,11 @@ def test_loudness_and_rate_do_not_matter():
         (sound()[:100], 8000, "26 ms or more"),
         (sound()[None, :, None], 8000, "shape"),
         (np.zeros((0, 2)), 8000, "26 ms or more"),
+        (np.full(8000, 128, np.uint8), 8000, "silent"),
+        (np.stack([sound() + 0.1, 0.2 - sound()], 1), 8000, "silent"),
+        (sound()[None], 8000, "shape"),
+        (sound(), np.nan, "sampling rate"),
+        (sound(), np.inf, "sampling rate"),
         (sound(), 700, "sampling rate"),
         (sound(), 8000.5, "sampling rate"),
     ],
@@ -115,6 +121,34 @@ def test_audio_that_cannot_be_used_is_refused(audio, rate, message):
 def test_channels_are_averaged():
     both = np.stack([sound(), sound(seed=1)], 1)
     assert np.array_equal(levels(both, 8000), levels(both.mean(1), 8000))
+
+
+def spikes(audio, rate=8000):
+    return set(zip(*map(np.ndarray.tolist, encode(audio, rate))))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_unsigned_samples_are_encoded_as_signed_ones(bits):
+    signed = np.rint(sound() / 1.1 * (2 ** (bits - 1) - 1)).astype(f"int{bits}")
+    unsigned = (signed.astype(int) + 2 ** (bits - 1)).astype(f"uint{bits}")
+    assert spikes(unsigned) == spikes(signed)
+
+
+def test_an_offset_is_taken_away_where_it_is_a_fault_and_else_left():
+    audio = sound() - sound().mean()
+    assert np.array_equal(levels(audio + 0.45 * audio.std(), 8000), direct(audio + 0.45 * audio.std()))
+    for offset in (0.55, 1, 5):
+        assert len(spikes(audio + offset * audio.std()) ^ spikes(audio)) <= 2  # to rounding
+    assert spikes(-audio) == spikes(audio)
+
+
+def direct(audio):
+    """The levels of a recording that is not centred, whatever its mean: silence around it makes the mean small."""
+    limit, thresholds.OFFSET = thresholds.OFFSET, np.inf
+    try:
+        return levels(audio, 8000)
+    finally:
+        thresholds.OFFSET = limit
 
 
 # Free Spoken Digit Dataset
@@ -175,6 +209,9 @@ def test_a_broken_recording_is_named(spoken):
     (spoken / "recordings" / "3_theo_4.wav").write_bytes(b"")
     with pytest.raises(ValueError, match="3_theo_4.wav cannot be read"):
         fsdd("test")
+    soundfile.write(spoken / "recordings" / "3_theo_4.wav", np.zeros(8000), 8000)
+    with pytest.raises(ValueError, match="^3_theo_4.wav cannot be encoded: audio is silent"):
+        fsdd("test")
 
 
 @pytest.mark.skipif(not (datasets_folder() / "fsdd").exists(), reason="needs the recordings in $HETSYN_DATA/fsdd")
@@ -182,6 +219,17 @@ def test_the_whole_data_set_is_known():
     test = fsdd("test")
     assert np.bincount(test.labels).tolist() == [30] * 10 and np.bincount(test.speakers).tolist() == [50] * 6
     assert "26eb9aaf" in test.source
+
+
+@pytest.mark.skipif(not (datasets_folder() / "fsdd").exists(), reason="needs the recordings in $HETSYN_DATA/fsdd")
+def test_all_of_fsdd_is_encoded_as_it_is():
+    offsets = []
+    for name, content in fsdd_module.recordings().items():
+        audio, rate = read(content, name)
+        kept = mono(audio, rate, offset=thresholds.OFFSET, lowest_rate=thresholds.LOWEST_RATE, shortest_s=0.0256)
+        assert np.array_equal(kept, audio), name
+        offsets.append(abs(audio.mean()) / audio.std())
+    assert 0.47 < max(offsets) < 0.48  # so that the limit is as low as it may be, or nearly
 
 
 # The corpora of the LDC
@@ -227,7 +275,9 @@ def test_the_alphabet_of_ti46_is_split_by_session(folder):
 
 def test_shorten_says_how_to_convert(folder):
     sphere(folder / "tidigits/train/man/ae/1a.wav", sound(20_000), 20_000, "pcm,embedded-shorten-v2.00")
-    with pytest.raises(ValueError, match="1a.wav is compressed with shorten.*sph2pipe -f wav"):
+    with pytest.raises(
+        ValueError, match="1a.wav cannot be read because it is compressed with shorten.*sph2pipe -f wav"
+    ):
         tidigits("train")
 
 
@@ -240,6 +290,9 @@ def test_an_empty_folder_says_what_belongs_there(folder):
     sphere(folder / "tidigits/train/man/ae/1a.wav", sound(20_000), 20_000)
     with pytest.raises(FileNotFoundError, match="no test recording"):
         tidigits("test")
+    soundfile.write(folder / "tidigits/train/man/ae/1a.wav", np.zeros(8000), 8000)
+    with pytest.raises(ValueError, match="1a.wav cannot be encoded: audio is silent"):
+        tidigits("train")
     (folder / "tidigits/train/man/ae/1a.wav").write_bytes(b"no wave")
     with pytest.raises(ValueError, match="1a.wav cannot be read"):
         tidigits("train")

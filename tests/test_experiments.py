@@ -7,8 +7,8 @@ import pytest
 
 from hetsyn_core import MatchToSample, PatternGeneration, SequentialDigits, Speech, experiment
 from hetsyn_core.datasets import allen
-from hetsyn_core.runs import experiments, records
-from hetsyn_core.runs.experiments import EXPERIMENTS, main
+from hetsyn_core.runs import experiments, store
+from hetsyn_core.runs.experiments import EXPERIMENTS, jobs, main, nearest
 from hetsyn_core.tasks.speech import Fsdd
 
 VARIANTS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
@@ -17,7 +17,7 @@ BOTH = False, True
 
 def combine(task, **values):
     """A run of the paper's values for each combination of what is varied."""
-    return [task(**dict(zip(values, combination))) for combination in product(*values.values())]
+    return [task(**dict(zip(values, combination, strict=True))) for combination in product(*values.values())]
 
 
 def readings(recurrent, *pairs):
@@ -26,8 +26,7 @@ def readings(recurrent, *pairs):
             recurrent=recurrent,
             parameterization=parameter,
             decay_lr_scale=rate,
-            tau_s_draw=("normal", mu, 0.1 * mu),
-            reset_above_ms=700,
+            tau_s=("normal", mu, 0.1 * mu),
         )
         for parameter, rate in pairs
         for mu in (100.0, 200.0, 400.0)
@@ -36,11 +35,11 @@ def readings(recurrent, *pairs):
 
 BIOLOGY = ("lognormal", 19.0, 1.7)
 FEWER = [dict(groups=1, grouped_by="post"), dict(groups=16), dict(groups=256), dict(variant="HetNeuLIF"), {}]
-FEWER += [dict(groups=16, tau_s_draw=BIOLOGY), dict(tau_s_draw=BIOLOGY)]
+FEWER += [dict(groups=16, tau_s=BIOLOGY), dict(tau_s=BIOLOGY)]
 MORE = [dict(groups=4), dict(groups=64), dict(groups=16, grouped_by="post"), dict(groups=16, grouped_by="pre")]
-MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s_draw=BIOLOGY)]
-MORE += [dict(groups=p, tau_s_draw=BIOLOGY) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s_draw=BIOLOGY)]
-CONTROLS = [dict(frozen=f, tau_s_draw=BIOLOGY) for f in (0, 1)] + [dict(frozen=1), {}]
+MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=BIOLOGY)]
+MORE += [dict(groups=p, tau_s=BIOLOGY) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=BIOLOGY)]
+CONTROLS = [dict(frozen=f, tau_s=BIOLOGY) for f in (0, 1)] + [dict(frozen=1), {}]
 
 
 def each(task, kinds, *networks):
@@ -69,13 +68,13 @@ SETTINGS = {
     + readings(True, ("decay", 1), ("tau", 1), ("log_tau", 10)),
     "tied_reset": combine(PatternGeneration, variant=["HetNeuLIF"], recurrent=BOTH, tau_reset_ms=[None]),
     "tied_reset_match": combine(MatchToSample, variant=["HetNeuLIF"], recurrent=BOTH, tau_reset_ms=[None]),
-    "fig4": combine(Speech, variant=VARIANTS, robustness=[True]),
+    "fig4": combine(Speech, variant=VARIANTS),
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
-    "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s_draw=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
+    "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
     "controls_match": each(MatchToSample, CONTROLS, *networks(20))
     + as_large(MatchToSample, False, HetNeuLIF=39, HomNeuALIF=40)
     + as_large(MatchToSample, True, HetNeuLIF=32, HomNeuALIF=32),
@@ -92,81 +91,72 @@ QUICK = SETTINGS | {
     "table4": [run for run in SETTINGS["table4"] if not run.recurrent],
     "groups_match": each(MatchToSample, FEWER, *networks(20, 100)),
 }
-RUNS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50}
-# Long trainings: some number of seeds in place of what is on record.
-THREE, TWO = dict.fromkeys(VARIANTS, 3), dict.fromkeys(VARIANTS[2:], 2)
-FEW = {"fig4": THREE, "fig4_held_out": TWO, "table2_fsdd": THREE, "table2_smnist": TWO}
-CONSTANTS = dict(zip(FEW, ("FIG4_RUNS", "HELD_OUT_RUNS", "FSDD_RUNS", "SMNIST_RUNS")))
-RUNS |= {"fig4": 3, "fig4_held_out": 2, "table2_fsdd": 3, "table2_smnist": 2, "groups_speech": 3}
-# Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network a reading.
+SEEDS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50, "groups_speech": 3}
+# Long trainings have as many seeds as are on record; the paper has 10.
+SEEDS |= {name: EXPERIMENTS[name].seeds for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist")}
+# Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network per reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
 DETAILED |= {"fig4": 4, "table2_fsdd": 1}
+PATTERN = {"distances"}
+ANALYSED = {name: PATTERN if type(runs[0]) is PatternGeneration else set() for name, runs in SETTINGS.items()}
+ANALYSED |= {"table4": {"table4"}, "fig4": {"readout_taus", "robustness"}}
 
 
 @pytest.fixture(autouse=True)
-def no_data_files_and_a_few_seeds(tmp_path, monkeypatch):
+def no_data_files(tmp_path, monkeypatch):
     monkeypatch.setenv("HETSYN_DATA", str(tmp_path))
-    for name, few in FEW.items():
-        monkeypatch.setattr(experiments, CONSTANTS[name], few)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_paper_profile_has_the_papers_settings_each_with_the_same_seeds(name):
-    runs = EXPERIMENTS[name]("paper", {})
-    plain = {run.replace(detail=False) for run in runs}
-    assert len(plain) == len(runs) == len({records.key(run) for run in plain})
-    seeds = len(runs) // len(SETTINGS[name])
-    assert seeds == RUNS[name]
-    assert plain == {run.replace(seed=seed) for run in SETTINGS[name] for seed in range(seeds)}
-    assert sum(run.detail for run in runs) == DETAILED[name]
+    asked = jobs(name)
+    runs = {job.run for job in asked}
+    assert len(runs) == len(asked) == len({store.key(run) for run in runs})
+    assert runs == {run.replace(seed=seed) for run in SETTINGS[name] for seed in range(SEEDS[name])}
+    assert sum(job.detail for job in asked) == DETAILED[name]
+    assert all(set(job.analyses) == ANALYSED[name] for job in asked)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_quick_is_one_run_of_each_and_smoke_a_few_steps(name):
-    quick, smoke = (EXPERIMENTS[name](profile, {}) for profile in ("quick", "smoke"))
-    assert {run.replace(detail=False) for run in quick} == set(QUICK[name])
+    quick, smoke = ([job.run for job in jobs(name, profile)] for profile in ("quick", "smoke"))
+    assert set(quick) == set(QUICK[name])
     assert len(smoke) == len(quick) == len(QUICK[name])
     assert all(run.seed == 0 and run.iterations <= 5 and run.test_trials <= 8 and run.epochs <= 3 for run in smoke)
 
 
-@pytest.mark.parametrize("name", FEW)
-def test_what_is_not_computed_yet_is_not_asked_for_but_in_smoke(name, monkeypatch, capsys):
-    monkeypatch.setattr(experiments, CONSTANTS[name], dict.fromkeys(FEW[name], 0))
-    assert EXPERIMENTS[name]("paper", {}) == EXPERIMENTS[name]("quick", {}) == []
-    assert len(EXPERIMENTS[name]("smoke", {})) == len(QUICK[name])
-    found, table = experiment(name, "paper")
-    assert found == [] and table.empty
-    assert capsys.readouterr().out == f"{name}, profile paper: not computed yet\n"
-
-
-def test_a_variant_has_the_runs_that_are_on_record(monkeypatch):
-    monkeypatch.setattr(experiments, "FIG4_RUNS", {"HomNeuLIF": 2, "HetNeuLIF": 0, "HetSynLIF": 1})
-    runs = [(run.variant, run.seed, run.detail) for run in EXPERIMENTS["fig4"]("paper", {})]
-    assert runs == [("HomNeuLIF", 0, True), ("HomNeuLIF", 1, False), ("HetSynLIF", 0, True)]
-    assert [run.variant for run in EXPERIMENTS["fig4"]("quick", {})] == ["HomNeuLIF", "HetSynLIF"]
-    assert len(EXPERIMENTS["fig4"]("quick", {"variant": "HetSynLIF", "epochs": 5})) == 1
+def test_every_experiment_is_written_out_here():
+    assert set(SETTINGS) == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_cannot_be_run_is_one_clear_line(name):
     with pytest.raises(ValueError, match="^profile must be smoke, quick, paper, not 'fast'$"):
-        EXPERIMENTS[name]("fast", {})
+        jobs(name, "fast")
     with pytest.raises(ValueError, match="has no setting hiden; it has .*hidden"):
-        EXPERIMENTS[name]("smoke", {"hiden": 5})
+        jobs(name, "smoke", {"hiden": 5})
 
 
-def test_biologys_start_is_that_of_the_published_decays():
+def test_the_wide_start_is_that_of_the_published_decays():
     ln_tau = np.log(allen.PUBLISHED["tau_ms"])
-    assert experiments.MEASURED == ("lognormal", round(np.exp(ln_tau.mean())), round(ln_tau.std(), 1))
+    assert experiments.WIDE == ("lognormal", round(np.exp(ln_tau.mean())), round(ln_tau.std(), 1))
 
 
 def test_changes_stand_above_what_an_experiment_varies():
-    levels = {run.noise_hz for run in EXPERIMENTS["fig2"]("quick", {"noise_hz": [2.0, 8.0]})}
+    levels = {job.run.noise_hz for job in jobs("fig2", "quick", {"noise_hz": [2.0, 8.0]})}
     assert levels == {2.0, 8.0}
-    runs = EXPERIMENTS["fig3"]("quick", {"hidden": 7, "seed": [3, 4]})
-    assert {(run.hidden, run.seed) for run in runs} == {((7,), 3), ((7,), 4)} and len(runs) == 16
-    (shown,) = (run for run in runs if run.detail and not run.recurrent)
+    asked = jobs("fig3", "quick", {"hidden": 7, "seed": [3, 4]})
+    assert {(job.run.hidden, job.run.seed) for job in asked} == {((7,), 3), ((7,), 4)} and len(asked) == 16
+    (shown,) = (job.run for job in asked if job.detail and not job.run.recurrent)
     assert shown.variant == "HetSynLIF" and shown.seed == 3
+    assert len(jobs("fig4", "quick", {"variant": "HetSynLIF", "epochs": 5})) == 1
+    assert {job.run.iterations for job in jobs("figA2", "smoke", {"iterations": 2})} == {2}
+
+
+def test_a_panel_shows_the_nearest_level_there_is():
+    assert nearest([1.0, 2.0, 4.0], 2.0) == 2.0 and nearest([1.0, 3.0], 2.0) == 1.0 and nearest([5.0], 2.0) == 5.0
+    assert nearest([(5,), (50,)], (100,)) == (50,)
+    assert {job.run.noise_hz for job in jobs("fig2", "quick", {"noise_hz": [3.0, 4.0]}) if job.detail} == {3.0}
 
 
 def test_an_unknown_experiment_is_one_clear_line(capsys):
@@ -174,9 +164,5 @@ def test_an_unknown_experiment_is_one_clear_line(capsys):
         main(["fig2", "fig9"])
     (*_, line) = capsys.readouterr().err.splitlines()
     assert "no experiment fig9" in line and all(name in line for name in EXPERIMENTS)
-
-
-def test_an_experiment_that_asks_for_no_run_yet_is_passed_over(capsys, monkeypatch):
-    monkeypatch.setitem(experiments.EXPERIMENTS, "fig4_held_out", lambda profile, changes: [])
-    main(["fig4_held_out"])
-    assert "fig4_held_out: no run is asked for yet" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="^no experiment 'fig9'; there are fig2, "):
+        experiment("fig9")

@@ -1,8 +1,11 @@
 """How many time constants: what is counted is what a network has, and a run stands on its own line."""
 
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from made_up import made_up
 
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.results import ledger
@@ -11,20 +14,19 @@ from hetsyn_core.results.claims import CLAIMS, NOT_ASKED
 from hetsyn_core.results.sharing import BIOLOGY, POST, PRE, RANDOM
 from hetsyn_core.results.tables import frame
 from hetsyn_core.results.verdicts import FAILS, HOLDS, TOO_FEW
-from hetsyn_core.runs import records
-from hetsyn_core.runs.experiments import EXPERIMENTS, MEASURED, MEASURED_BINS, grid
+from hetsyn_core.runs.experiments import WIDE, WIDE_BINS, jobs
 from hetsyn_core.tasks import MatchToSample, Speech
 
 
-def made_up(runs, accuracy=lambda run: 0.9, rate_hz=10.0):
+def all_of(runs, accuracy=lambda run: 0.9):
     """Records of runs that were never trained."""
-    return [
-        {
-            "config": records.settings(run),
-            "metrics": {"accuracy": accuracy(run), "iterations_to_95": None, "rate_hz": rate_hz},
-        }
-        for run in runs
-    ]
+    return [made_up(run, accuracy(run)) for run in runs]
+
+
+def grid(runs=10, **levels):
+    """Feedforward match-to-sample with all combinations of levels, ten seeds of each."""
+    levels["seed"] = range(runs)
+    return [MatchToSample(**dict(zip(levels, values, strict=True))) for values in product(*levels.values())]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def made_up(runs, accuracy=lambda run: 0.9, rate_hz=10.0):
     ],
 )
 def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(settings, p, lines):
-    found = made_up([MatchToSample(hidden=20, tau_s_draw=MEASURED, **settings)])
+    found = all_of([MatchToSample(hidden=20, tau_s=WIDE, **settings)])
     table = groups.counted(frame(found))
     assert list(table["P"]) == [p] * len(lines) and list(table["line"]) == lines
     assert set(table["start"]) == {"biology"} and set(table["percent"]) == {90}
@@ -47,7 +49,7 @@ def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(s
 
 
 def test_a_line_for_each_way_to_share_on_a_logarithmic_axis():
-    found = made_up(EXPERIMENTS["groups_match"]("smoke", {}))
+    found = all_of(job.run for job in jobs("groups_match", "smoke"))
     _, ax = plt.subplots()
     groups.against_p(ax, groups.counted(frame(found)), "percent")
     assert ax.get_xscale() == "log" and ax.get_legend() is None
@@ -66,7 +68,7 @@ def test_operations_of_a_step_are_those_counted_by_hand():
 
 
 def test_costs_stand_beside_each_run():
-    found = made_up(grid(MatchToSample, "paper", {}, runs=2, variant=list(VARIANTS), hidden=[5, 20]))
+    found = all_of(grid(runs=2, variant=VARIANTS, hidden=[5, 20]))
     table = groups.with_costs(frame(found)).set_index(["variant", "hidden"])
     assert set(table.loc[("HetSynLIF", 20), "parameters"]) == {2 * (600 + 40)}
     assert table.loc[("HetSynLIF", 20), "operations"].max() > 10 * table.loc[("HetNeuLIF", 20), "operations"].max()
@@ -80,38 +82,35 @@ def as_busy(found):
 @pytest.mark.parametrize("winner, verdict", [("HetSynLIF", HOLDS), ("HetNeuLIF", FAILS)])
 def test_with_as_many_operations_either_may_win(winner, verdict):
     rng = np.random.default_rng(0)
-    runs = grid(MatchToSample, "paper", {}, variant=list(VARIANTS), hidden=[5, 20, 50, 100])
-    found = made_up(runs, lambda run: 0.6 + 0.2 * (run.variant == winner) + 0.01 * rng.random())
+    runs = grid(variant=VARIANTS, hidden=[5, 20, 50, 100])
+    found = all_of(runs, lambda run: 0.6 + 0.2 * (run.variant == winner) + 0.01 * rng.random())
     (row,) = as_busy(found)
     assert row.found.verdict == verdict
     assert "HetSynLIF with 5 neurons is better than HetNeuLIF with 100" in row.claim.text
 
 
 def test_without_a_rival_nothing_is_claimed_of_operations():
-    busy = lambda runs: as_busy(made_up(runs))
-    own = grid(MatchToSample, "paper", {}, hidden=[5, 20])
+    busy = lambda runs: as_busy(all_of(runs))
+    own = grid(hidden=[5, 20])
     assert busy(own) == busy([run.replace(variant="HetNeuLIF") for run in own]) == busy([]) == []
     (row,) = busy(own + [run.replace(variant="HetNeuLIF") for run in own])
     assert row.found.verdict == TOO_FEW  # one rival of two
     layered = [run.replace(hidden=(n, n)) for run in own for n in run.hidden]
-    assert groups.with_costs(frame(made_up(layered)))["operations"].nunique() == 2
+    assert groups.with_costs(frame(all_of(layered)))["operations"].nunique() == 2
 
 
 def test_speech_is_named_by_its_time_constants_up_to_the_last_epoch_that_all_have():
     kinds = [Speech(variant="HetNeuLIF"), Speech(variant="HomNeuALIF"), Speech(), Speech(groups=16, epochs=2)]
-    kinds += [Speech(tau_s_draw=MEASURED_BINS)]
+    kinds += [Speech(tau_s=WIDE_BINS)]
     curve = np.array([0.5, 0.75, 0.875])
-    found = [
-        record | {"curves": {"test_accuracy": curve[: 2 if record["config"]["groups"] else 3]}}
-        for record in made_up(kinds)
-    ]
+    found = [made_up(run, test_curve=curve[: 2 if run.groups else 3]) for run in kinds]
     table = groups.speech(found)
     assert list(table["time constants"]) == 2 * ["one a neuron"] + 2 * ["one a synapse"] + 2 * ["16"] + 2 * [BIOLOGY]
     assert list(table["percent"]) == 4 * [50, 75] and list(table["epoch"]) == 4 * [1, 2]
 
 
 def test_controls_are_told_apart():
-    found = made_up(EXPERIMENTS["controls_match"]("smoke", {"recurrent": False}))
+    found = all_of(job.run for job in jobs("controls_match", "smoke", {"recurrent": False}))
     assert list(groups.controls(frame(found))["kind"]) == [
         "HetSynLIF, paper's start",
         "HetSynLIF, paper's start, fixed",

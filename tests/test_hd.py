@@ -187,7 +187,7 @@ def test_a_recording_that_cannot_be_encoded_is_named(tmp_path, sound):
     else:
         soundfile.write(path, sound, 48_000)
     _, error = hd._encode_part(hd.recordings(tmp_path)[0], tmp_path, 0, None)
-    assert error.startswith(path.name + ": ") and not list(tmp_path.glob("*.spikes"))
+    assert error.startswith(path.name + " cannot be ") and not list(tmp_path.glob("*.spikes"))
 
 
 def test_recordings_that_cannot_be_encoded_end_it_and_nothing_is_written(folder, tmp_path):

@@ -10,9 +10,11 @@ import numpy as np
 import psutil
 import pytest
 from distributed import LocalCluster
+from test_store import same
 
 from hetsyn_core import workers
-from hetsyn_core.runs import records, sweep
+from hetsyn_core.runs import store, sweep
+from hetsyn_core.runs.store import Job
 from hetsyn_core.runs.train import train
 from hetsyn_core.tasks import MatchToSample
 
@@ -54,9 +56,7 @@ def wait(ready, seconds=300):
 
 def same_results(found, expected):
     return all(
-        a["config"] == b["config"]
-        and a["metrics"] == b["metrics"]
-        and all(np.array_equal(a["curves"][name], curve) for name, curve in b["curves"].items())
+        a.run == b.run and a.test == b.test and same(a.train_curve, b.train_curve)
         for a, b in zip(found, expected, strict=True)
     )
 
@@ -64,10 +64,10 @@ def same_results(found, expected):
 def test_side_by_side_gives_the_same_records_in_order():
     configs = [small(seed=seed) for seed in (0, 1)]
     found = sweep.run(configs)
-    assert [r["config"]["seed"] for r in found] == [0, 1]
+    assert [r.run.seed for r in found] == [0, 1]
     alone = train(configs[1])
-    assert np.array_equal(found[1]["curves"]["loss"], alone["curves"]["loss"])
-    assert found[1]["metrics"] == alone["metrics"]
+    assert same(found[1].train_curve, alone.train_curve)
+    assert found[1].test == alone.test
 
 
 def test_only_what_is_missing_is_trained(monkeypatch):
@@ -79,12 +79,14 @@ def test_only_what_is_missing_is_trained(monkeypatch):
         assert trained == [0, 1]
         sweep.run([small(seed=0)], executor=pool, fresh=True)
         assert trained == [0, 1, 0]
+        (record,) = sweep.run([Job(small(seed=1), detail=True)], executor=pool)
+        assert trained == [0, 1, 0, 1] and record.detail is not None
 
 
 def test_a_failed_run_is_recorded_with_its_reason():
     (record,) = sweep.run([small(lr=1e30)])
-    assert "iteration" in record["failed"]
-    assert records.load([small(lr=1e30)])[0]["failed"] == record["failed"]
+    assert "iteration" in record.failure
+    assert store.load([small(lr=1e30)])[0].failure == record.failure
 
 
 def start_program():
@@ -110,7 +112,7 @@ def test_ending_the_sweep_at_five_random_moments_loses_nothing(tmp_path):
     # A finished record that is cut off, and what an end in the middle of a write leaves of one that is missing.
     cut = tmp_path / "runs" / min(finished)
     cut.write_bytes(finished.pop(cut.name)[:-100])
-    absent = next(name for c in configs if (name := f"{records.key(c)}.run") not in {cut.name, *finished})
+    absent = next(name for c in configs if (name := f"{store.key(c)}.run") not in {cut.name, *finished})
     (tmp_path / "runs" / f".{absent}.1").write_bytes(b"half")
 
     with pytest.warns(UserWarning, match=cut.name):
@@ -213,7 +215,7 @@ class Forgetful(ThreadPoolExecutor):
 def test_cancelled_runs_are_asked_for_again():
     with Forgetful(1) as pool:
         found = sweep.run([small(seed=seed) for seed in range(4)], executor=pool)
-    assert [record["config"]["seed"] for record in found] == [0, 1, 2, 3]
+    assert [record.run.seed for record in found] == [0, 1, 2, 3]
 
 
 def test_a_cluster_without_dask_is_one_clear_error(monkeypatch):

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from hetsyn_core.model.layer import Traces
+from hetsyn_core.runs import analyses
+from hetsyn_core.runs.make import make_network
 from hetsyn_core.tasks import MatchToSample, PatternGeneration, match, pattern
-from hetsyn_core.tasks.run import poisson, rate_penalty
+from hetsyn_core.tasks.spikes import poisson, rate_penalty
 
 STARTS, LENGTH = pattern.SEGMENT_STARTS, pattern.SEGMENT_STEPS
 
@@ -153,8 +155,7 @@ def test_losses():
     silent = torch.zeros(3, 2000, 4)  # penalty 1
     target = torch.linspace(-1, 1, 2000)[:, None]
     off = traces(target.repeat(3, 1, 1) + 0.5, silent)
-    assert PatternGeneration().score(off, target)[1].item() == pytest.approx(0.25)
-    assert PatternGeneration().measure(off, target)["mse"] == pytest.approx(np.full(3, 0.25))
+    assert PatternGeneration().measure(off, target)["mse"].numpy() == pytest.approx(np.full(3, 0.25))
     assert PatternGeneration().loss(off, target).item() == pytest.approx(0.26)
     readout = torch.zeros(3, 7, 2)
     readout[:, :-1] = 99  # only the last step decides
@@ -171,16 +172,23 @@ def test_poisson_takes_its_rate_from_the_step():
 
 
 def test_table4_takes_infinite_time_constants_as_a_trial_and_resets_the_long_ones():
-    run = MatchToSample(hidden=4, reset_above_ms=700.0, tau_s_draw=("normal", 100.0, 10.0))
-    network = run.network()
+    run = MatchToSample(hidden=4, test_trials=2, tau_s=("normal", 100.0, 10.0))
+    network = make_network(run)
     with torch.no_grad():
         network.layers[0].decay_parameter[:, 0], network.layers[0].decay_parameter[0, 29] = 1, 0
-    found = match.table4_taus(network, 700.0, run.trial_ms())
+    found = analyses.table4(network, run)
     assert run.trial_ms() == 1050 and found["long_share"] == pytest.approx(4 / 120)
     tau = network.layers[0].tau_s_ms()[:, :20].numpy()
     assert found["cue_tau"] == pytest.approx(np.minimum(tau, 1050).mean(), rel=1e-5)
-    back = match.without_long_taus(network, run).layers[0].tau_s_ms()
+    back = analyses.without_long_taus(network, run).layers[0].tau_s_ms()
     assert back[:, 0].numpy() == pytest.approx(100) and back[0, 29] == 0 and network.layers[0].tau_s_ms()[0, 0] > 1e9
+
+
+@pytest.mark.parametrize("changes", [{"groups": 4}, {"variant": "HetNeuLIF"}, {"tau_s": ("uniform", 5, 20)}])
+def test_table4_needs_time_constants_of_single_synapses_with_a_mean(changes):
+    run = MatchToSample(hidden=4, **changes)
+    with pytest.raises(ValueError, match="^Table 4 is about HetSynLIF without groups"):
+        analyses.table4(make_network(run), run)
 
 
 @pytest.mark.parametrize(

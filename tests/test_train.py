@@ -1,19 +1,29 @@
 """Training: it learns, it repeats itself bit for bit, it holds what it promises, and it fails with a reason."""
 
+import doctest
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass, replace
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from test_store import same
 
 from hetsyn_core.model.layer import VARIANTS
-from hetsyn_core.runs import records
-from hetsyn_core.runs.train import TrainingFailed, named_decays, train
-from hetsyn_core.tasks import MatchToSample, PatternGeneration, SequentialDigits, run
+from hetsyn_core.model.surrogate import SURROGATES
+from hetsyn_core.results import tables
+from hetsyn_core.runs import store
+from hetsyn_core.runs import train as train_module
+from hetsyn_core.runs.evaluate import performance, split_rng
+from hetsyn_core.runs.make import make_network, make_optimiser
+from hetsyn_core.runs.record import iterations_to, seal, trained
+from hetsyn_core.runs.train import TrainingFailed, decays, train
+from hetsyn_core.tasks import MatchToSample, PatternGeneration, SequentialDigits, Speech, task
 from hetsyn_core.tasks.digits import SMALL
-from hetsyn_core.tasks.match import iterations_to
-from hetsyn_core.tasks.run import TEST, TEST_SEED, Run, evaluate
+from hetsyn_core.tasks.settings import CHOICES
+from hetsyn_core.tasks.task import TRAINING, Task
 
 PATTERN, MATCH = PatternGeneration, MatchToSample
 
@@ -24,115 +34,140 @@ def tiny(task=MATCH, **changes):
 
 
 def assert_same(first, second):
-    """Equal bit for bit, whatever is nested."""
-    assert type(first) is type(second)
-    if isinstance(first, dict):
-        assert first.keys() == second.keys()
-        for key in first:
-            assert_same(first[key], second[key])
-    elif isinstance(first, np.ndarray):
-        assert first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
-    else:
-        assert first == second
+    """Equal bit for bit but for the seconds."""
+    alike = lambda record: replace(record, made_by=record.made_by and replace(record.made_by, seconds=0.0))
+    assert same(alike(first), alike(second))
 
 
 @pytest.mark.parametrize("task", [PATTERN, MATCH])
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_same_run_same_record(task, recurrent):
-    first, second = (train(tiny(task, recurrent=recurrent, seed=4, detail=True)) for _ in range(2))
-    assert first.pop("seconds") > 0 and second.pop("seconds") > 0
+    first, second = (train(tiny(task, recurrent=recurrent, seed=4), detail=True) for _ in range(2))
+    assert first.made_by.seconds > 0 and second.made_by.seconds > 0
     assert_same(first, second)
     other = train(tiny(task, recurrent=recurrent, seed=5))
-    assert (other["curves"]["loss"] != first["curves"]["loss"]).all()
+    assert (other.train_curve["loss"] != first.train_curve["loss"]).all()
 
 
 def test_record_does_not_depend_on_global_random_state():
     torch.manual_seed(1), np.random.seed(1)
-    first = train(tiny())["curves"]["loss"]
+    first = train(tiny())
     torch.manual_seed(2), np.random.seed(2)
-    assert_same(first, train(tiny())["curves"]["loss"])
+    assert_same(first, train(tiny()))
 
 
-def test_detail_changes_nothing_else():
-    plain, detailed = train(tiny()), train(tiny(detail=True))
-    assert set(detailed) - set(plain) == {"decays", "state", "example"}
-    assert_same(plain["metrics"], detailed["metrics"])
+def test_details_and_analyses_change_nothing_else():
+    plain, more = train(tiny(PATTERN)), train(tiny(PATTERN), detail=True, analyses=("distances",))
+    assert more.detail is not None and list(more.analyses) == ["distances"]
+    assert_same(plain, replace(more, detail=None, analyses={}))
+    with pytest.raises(ValueError, match="^no analysis taus; there are distances, "):
+        train(tiny(), analyses=("taus",))
 
 
 def test_pattern_training_reduces_the_loss():
-    record = train(PATTERN(hidden=20, iterations=60, lr=5e-3, test_trials=2))
-    loss = record["curves"]["loss"]
+    record = train(PATTERN(hidden=20, iterations=60, lr=5e-3, test_trials=2), analyses=("distances",))
+    loss = record.train_curve["loss"]
     assert loss.shape == (60,) and loss.dtype == np.float32
     assert loss[-10:].mean() < 0.6 * loss[:3].mean()
-    assert record["metrics"]["training_mse"] == pytest.approx(record["curves"]["mse"][-10:].mean(), rel=1e-5)
-    assert 0 < record["metrics"]["silent_rms"] and 0 < record["metrics"]["d21"] and 0 < record["metrics"]["d32"]
+    assert record.score == "mse" and record.training_score == pytest.approx(record.train_curve["mse"][-10:].mean())
+    assert all(record.found()[name] > 0 for name in ("silent_rms", "d21", "d32"))
 
 
 def test_match_training_solves_a_short_delay():
     record = train(MATCH(hidden=30, recurrent=True, iterations=150, delay_ms=50, test_trials=128))
-    assert record["metrics"]["accuracy"] >= 0.9
-    reached = record["metrics"]["iterations_to_95"]
-    assert 10 <= reached <= 150 and record["curves"]["accuracy"][reached - 10 : reached].mean() >= 0.95 - 1e-6
+    assert record.test["accuracy"] >= 0.9
+    reached = record.iterations_to(0.95)
+    assert 10 <= reached <= 150 and record.train_curve["accuracy"][reached - 10 : reached].mean() >= 0.95 - 1e-6
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_decays_learn_where_they_should_and_stay_in_range(variant, recurrent):
-    decays = train(tiny(variant=variant, recurrent=recurrent, lr=0.05, detail=True))["decays"]
-    for name in "hidden", "readout":
-        before, after = decays[f"{name}_initial"], decays[f"{name}_final"]
+    detail = train(tiny(variant=variant, recurrent=recurrent, lr=0.05), detail=True).detail
+    for before, after in zip(detail.decays_before, detail.decays_after, strict=True):
         assert (before != after).any() == VARIANTS[variant].trainable
         assert after.min() >= 0 and after.max() <= 1
-    columns = {"all": (), "neuron": (5, 1), "synapse": (5, 30 + 5 * recurrent)}
-    assert decays["hidden_initial"].shape == columns[VARIANTS[variant].shared]
+    shapes = {"HetNeuLIF": (5, 1), "HetSynLIF": (5, 30 + 5 * recurrent)}
+    assert detail.decays_before[0].shape == shapes.get(variant, ())
 
 
 def test_learning_rate_of_the_decays():
-    still = train(tiny(decay_lr_scale=0, detail=True))
-    assert_same(still["decays"]["hidden_initial"], still["decays"]["hidden_final"])
+    still = train(tiny(decay_lr_scale=0), detail=True).detail
+    assert same(still.decays_before, still.decays_after)
     # The first step of Adam is lr in size, whatever the gradient.
     for scale in 0.5, 2.0:
-        decays = train(tiny(decay_lr_scale=scale, iterations=1, lr=1e-3, detail=True))["decays"]
-        step = np.abs(decays["hidden_final"] - decays["hidden_initial"]).max()
+        detail = train(tiny(decay_lr_scale=scale, iterations=1, lr=1e-3), detail=True).detail
+        step = np.abs(detail.decays_after[0] - detail.decays_before[0]).max()
         assert step == pytest.approx(scale * 1e-3, rel=1e-2)
 
 
 def test_frozen_decays_keep_their_value():
-    decays = train(tiny(frozen=0.8, iterations=10, detail=True))["decays"]
-    moved = decays["hidden_initial"] != decays["hidden_final"]
+    detail = train(tiny(frozen=0.8, iterations=10), detail=True).detail
+    moved = detail.decays_before[0] != detail.decays_after[0]
     assert 0 < moved.mean() <= 0.2
 
 
 def test_groups_share_their_decay():
-    decays = train(tiny(groups=3, detail=True))["decays"]
-    assert decays["hidden_final"].shape == (5, 30) and len(np.unique(decays["hidden_final"])) == 3
+    decay = train(tiny(groups=3), detail=True).detail.decays_after[0]
+    assert decay.shape == (5, 30) and len(np.unique(decay)) == 3
 
 
-def test_state_rebuilds_the_network():
-    one = tiny(recurrent=True, frozen=0.5, detail=True)
-    record = train(one)
-    network = one.network()
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in record["state"].items()})
-    metrics = evaluate(network, one)
-    assert metrics == {name: record["metrics"][name] for name in metrics}
+def test_the_gradient_is_clipped_and_the_surrogate_and_the_readout_are_those_of_the_settings():
+    one = tiny(PATTERN, clip=0.05, surrogate="gaussian", lr=0.01)
+    record = train(one, detail=True)
+    network = make_network(one)
+    assert network.layers[0].surrogate == SURROGATES["gaussian"]
+    optimiser, schedule = make_optimiser(one, network)
+    for _, (x, wanted) in zip(
+        range(3), one.batches("train", np.random.default_rng([one.seed, TRAINING])), strict=False
+    ):
+        optimiser.zero_grad()
+        one.loss(network(x), wanted).backward()
+        norm = torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm()
+        assert norm > 0.05
+        for p in network.parameters():
+            if p.grad is not None:
+                p.grad.mul_(0.05 / (norm + 1e-6))
+        optimiser.step(), schedule.step(), network.clamp_()
+    for name, value in network.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), record.detail.network[name], rtol=1e-4, atol=1e-6)
+    assert make_network(tiny(readout="spiking")).layers[-1].spiking and not make_network(tiny()).layers[-1].spiking
 
 
-def test_config_of_a_record_makes_the_run():
+@pytest.mark.parametrize("setting, value", [(name, value) for name, values in CHOICES.items() for value in values])
+def test_every_choice_trains(setting, value):
+    if setting == "readout":
+        run = SequentialDigits(data=SMALL, hidden=(4, 4), iterations=1, epochs=1, batch=8, test_trials=8, readout=value)
+    else:
+        run = tiny(**{setting: value} | ({"groups": 3} if setting == "grouped_by" else {}))
+    assert np.isfinite(train(run).train_curve["loss"]).all()
+
+
+@pytest.mark.parametrize("run", [tiny(recurrent=True, frozen=0.5), tiny(groups=3), tiny(PATTERN, n_targets=2)])
+def test_the_trained_network_comes_back(run):
+    record = train(run, detail=True)
+    network = trained(record)
+    assert performance(network, run) == record.test
+    assert not network.training and same(decays(network), record.detail.decays_after)
+    with pytest.raises(ValueError, match="^this record holds no network: train"):
+        trained(train(tiny()))
+
+
+def test_a_record_says_what_made_it():
     one = tiny(PATTERN, n_targets=3)
     record = train(one)
-    assert records.restore(record["config"]) == one and record["path"] == "fused"
-    assert record["versions"]["torch"] == torch.__version__ and record["machine"]
+    assert store.restore(store.settings(record.run)) == one and record.made_by.implementation == "cpu"
+    assert record.made_by.versions["torch"] == torch.__version__ and record.made_by.machine
 
 
 @pytest.mark.parametrize("task, outputs, steps", [(PATTERN, 3, 2000), (MATCH, 2, 70)])
 def test_example(task, outputs, steps):
     changes = dict(n_targets=3) if task is PATTERN else {}
-    example = train(tiny(task, detail=True, **changes))["example"]
-    assert example["input"].dtype == bool and len(example["input"]) == steps
-    assert example["readout"].shape == (steps, outputs)
-    neuron = example["neuron"]
-    assert ((example["potential"] >= 1) == example["spikes"][:, neuron]).all()
-    assert example["spikes"].sum(0).max() == example["spikes"][:, neuron].sum()
+    example = train(tiny(task, **changes), detail=True).detail.example
+    assert example.input.dtype == bool and len(example.input) == steps
+    assert example.readout.shape == (steps, outputs)
+    assert ((example.potential >= 1) == example.spikes[:, example.neuron]).all()
+    assert example.spikes.sum(0).max() == example.spikes[:, example.neuron].sum()
 
 
 def test_test_trials_are_not_training_trials_and_the_same_for_all_networks(monkeypatch):
@@ -154,17 +189,17 @@ def test_test_trials_are_not_training_trials_and_the_same_for_all_networks(monke
 
 def test_evaluation_in_parts_averages_over_all_trials(monkeypatch):
     one = tiny(test_trials=10)
-    network = one.network()
-    whole = evaluate(network, one)
-    ((x, label),) = one.batches("test", np.random.default_rng([TEST_SEED, TEST]))
+    network = make_network(one)
+    whole = performance(network, one)
+    ((x, label),) = one.batches("test", split_rng())
     with torch.no_grad():
         right = network(x).readout[:, -1].argmax(-1) == label
     assert len(x) == 10 and whole["accuracy"] == pytest.approx(float(right.double().mean()))
     pattern = tiny(PATTERN, test_trials=5)
-    monkeypatch.setattr(run, "TEST_BATCH", 2)
-    parts = evaluate(pattern.network(), pattern)
-    monkeypatch.setattr(run, "TEST_BATCH", 5)
-    assert parts == pytest.approx(evaluate(pattern.network(), pattern), rel=1e-4)
+    monkeypatch.setattr(task, "TEST_BATCH", 2)
+    parts = performance(make_network(pattern), pattern)
+    monkeypatch.setattr(task, "TEST_BATCH", 5)
+    assert parts == pytest.approx(performance(make_network(pattern), pattern), rel=1e-4)
 
 
 def test_iterations_to():
@@ -194,7 +229,8 @@ def test_progress_shows_the_time_left(capsys):
 
 def test_paper_values():
     pattern, match = PATTERN(), MATCH()
-    assert (pattern.lr, pattern.batch, pattern.noise_hz, pattern.tau_s_draw) == (1e-3, 1, 2, ("normal", 20, 5))
+    assert (pattern.lr, pattern.batch, pattern.noise_hz, pattern.initial_tau_s()) == (1e-3, 1, 2, ("normal", 20, 5))
+    assert match.initial_tau_s() == ("normal", 40, 4) and MATCH(variant="HomNeuLIF").initial_tau_s() == 40
     assert (match.lr, match.batch, match.dt_ms, match.delay_ms, match.a) == (5e-3, 32, 5, 800, 0.15)
     with pytest.raises(FrozenInstanceError):
         match.lr = 1
@@ -203,7 +239,18 @@ def test_paper_values():
 @pytest.mark.parametrize(
     "changes, words",
     [
-        (dict(tau_s_draw=("even", 5, 20)), "tau_s_draw must be"),
+        (dict(tau_s=("even", 5, 20)), "tau_s must be"),
+        (dict(tau_s=("uniform", 20, 5)), "tau_s must be"),
+        (dict(tau_s=("normal", -1, 5)), "tau_s must be"),
+        (dict(tau_s=0), "tau_s must be"),
+        (dict(variant="HomNeuLIF", tau_s=("normal", 20, 5)), "tau_s must be a number of ms for HomNeuLIF"),
+        (dict(test_trials=0), "test_trials must be"),
+        (dict(clip=0), "clip must be a positive number or None"),
+        (dict(truncate=0.5), "truncate must be a positive whole number or None"),
+        (dict(surrogate="box"), "surrogate must be one of triangular"),
+        (dict(readout="linear"), "readout must be one of leaky, spiking"),
+        (dict(seed=Path("a")), "seed must be a number, text"),
+        (dict(hidden=np.ones(2)), "hidden must be a number, text"),
         (dict(iterations=0), "iterations must be"),
         (dict(hidden=(5, 0)), "hidden must be"),
         (dict(variant="LIF"), "variant must be one of HomNeuLIF"),
@@ -236,7 +283,7 @@ def test_pattern_has_steps_of_1_ms():
         PATTERN(dt_ms=5)
 
 
-class Parity(Run):
+class Parity(Task):
     """A task of one's own, as a student would write it: is the number of pulses odd?"""
 
     def sizes(self):
@@ -251,56 +298,102 @@ class Parity(Run):
         return torch.nn.functional.cross_entropy(traces.readout[:, -1], wanted)
 
     def measure(self, traces, wanted):
-        return {"accuracy": (traces.readout[:, -1].argmax(-1) == wanted).numpy()}
+        return {"accuracy": (traces.readout[:, -1].argmax(-1) == wanted).double()}
 
 
-def test_a_task_of_ones_own_trains():
-    record = train(Parity(iterations=4, hidden=(6, 5), dropout=0.5, test_trials=64, detail=True))
-    assert record["curves"]["accuracy"].shape == (4,) and 0 <= record["metrics"]["accuracy"] <= 1
-    assert set(record["decays"]) == {f"{n}_{w}" for n in ("hidden", "hidden2", "readout") for w in ("initial", "final")}
+def test_a_task_of_ones_own_trains_and_its_network_comes_back():
+    run = Parity(iterations=4, hidden=(6, 5), dropout=0.5, test_trials=64)
+    record = train(run, detail=True)
+    assert record.train_curve["accuracy"].shape == (4,) and 0 <= record.test["accuracy"] <= 1
+    assert len(record.detail.decays_after) == 3 and record.detail.decays_after[1].shape == (5, 6)
+    assert performance(trained(record), run) == record.test
 
 
-def test_no_layer_vanishes_without_a_word():
-    decays = named_decays(Parity(hidden=(6, 5, 4)).network(), "now")
-    assert list(decays) == ["hidden_now", "hidden2_now", "hidden3_now", "readout_now"]
-    assert decays["hidden3_now"].shape == (4, 5)
+@dataclass(frozen=True, kw_only=True)
+class Few(Parity):
+    """A data set of some batches, fewer than may be asked for."""
+
+    there: int | Path = 2
+
+    def batches(self, split, rng):
+        yield from islice(super().batches(split, rng), self.there)
+
+
+def test_data_that_end_too_early_are_said_to_and_what_no_record_can_hold_is_refused():
+    assert len(train(Few(iterations=2, hidden=3, test_trials=4)).train_curve["loss"]) == 2
+    with pytest.raises(ValueError, match="^Few gives 2 training batches, but iterations asks for 3$"):
+        train(Few(iterations=3, hidden=3, test_trials=4))
+    with pytest.raises(ValueError, match="^Few gives 0 training batches, but iterations asks for 1$"):
+        train(Few(iterations=1, hidden=3, there=0, test_trials=4))
+    with pytest.raises(ValueError, match="^there must be a number, text, True, False, None or a tuple"):
+        Few(there=Path("data"))
+
+
+def test_numbers_are_numbers_wherever_they_come_from():
+    odd = dict(seed=np.int64(3), added_noise_hz=np.float32(2), hidden=np.int32(5), delay_ms=torch.tensor(100.0))
+    plain = dict(seed=3, added_noise_hz=2.0, hidden=5, delay_ms=100.0)
+    assert MATCH(**odd) == MATCH(**plain) and store.key(MATCH(**odd)) == store.key(MATCH(**plain))
+    assert MATCH(hidden=[np.int64(4), 3]).hidden == (4, 3)
 
 
 class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 2])
-@pytest.mark.parametrize("variant", ["HomNeuALIF", "HetSynLIF"])
-def test_interrupted_training_goes_on_bit_for_bit(after, variant, tmp_path, monkeypatch):
-    one = Parity(iterations=3, epochs=3, hidden=6, variant=variant, recurrent=True, dropout=0.5, test_trials=32)
-    whole = train(one)
-    checkpoint, batches = tmp_path / "one.checkpoint", Parity.batches
+def stop_training(monkeypatch, cls, batches):
+    """From now on a task's training stops after so many batches in all."""
+    own, given = cls.batches, []
 
     def stops(self, split, rng):
-        stops.epochs += split == "train"
-        if stops.epochs > after:
-            raise Stopped
-        return batches(self, split, rng)
+        for batch in own(self, split, rng):
+            if split == "train":
+                given.append(split)
+                if len(given) > batches:
+                    raise Stopped
+            yield batch
 
-    stops.epochs = 0
-    monkeypatch.setattr(Parity, "batches", stops)
-    with pytest.raises(Stopped):
-        train(one, checkpoint=checkpoint)
-    monkeypatch.setattr(Parity, "batches", batches)
-    again = train(one, checkpoint=checkpoint)
-    assert whole.pop("seconds") and again.pop("seconds") and not checkpoint.exists()
+    monkeypatch.setattr(cls, "batches", stops)
+
+
+@pytest.mark.parametrize("after", [3, 4, 6, 8])
+@pytest.mark.parametrize("variant", ["HomNeuALIF", "HetSynLIF"])
+def test_interrupted_training_goes_on_bit_for_bit(after, variant, tmp_path, monkeypatch):
+    """Stopped at the end of an epoch, or within one, with a checkpoint every two iterations."""
+    monkeypatch.setattr(train_module, "CHECKPOINT_EVERY", 2)
+    one = Parity(iterations=3, epochs=3, hidden=6, variant=variant, recurrent=True, dropout=0.5, test_trials=32)
+    whole, checkpoint = train(one, detail=True), tmp_path / "one.checkpoint"
+    with monkeypatch.context() as patch:
+        stop_training(patch, Parity, after)
+        with pytest.raises(Stopped):
+            train(one, checkpoint=str(checkpoint))
+    assert checkpoint.exists()
+    again = train(one, checkpoint=str(checkpoint), detail=True)
+    assert not checkpoint.exists()
     assert_same(again, whole)
-    assert whole["curves"]["test_accuracy"].shape == (3,)
+    assert whole.test_curve["accuracy"].shape == (3,)
+
+
+@pytest.mark.parametrize("one", [tiny(iterations=7), tiny(PATTERN, iterations=7)], ids=["match", "pattern"])
+def test_a_single_epoch_goes_on_from_its_last_checkpoint(one, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module, "CHECKPOINT_EVERY", 2)
+    whole, checkpoint, drawn = train(one), tmp_path / "one.checkpoint", []
+    with monkeypatch.context() as patch:
+        stop_training(patch, type(one), 5)
+        with pytest.raises(Stopped):
+            train(one, checkpoint=checkpoint)
+    forward = train_module._Training.step
+    monkeypatch.setattr(train_module._Training, "step", lambda *args: drawn.append(1) or forward(*args))
+    assert_same(train(one, checkpoint=checkpoint), whole)
+    assert len(drawn) == 3, "only what came after the checkpoint is trained again"
 
 
 @pytest.mark.parametrize("content", [b"", b"half", {"lr": 1.0}, {}])
 def test_a_damaged_or_foreign_checkpoint_is_no_start(content, tmp_path, capsys):
     one, checkpoint = Parity(iterations=2, epochs=2, hidden=4, test_trials=32), tmp_path / "one.checkpoint"
     if isinstance(content, dict):  # of another run, or begun on another machine
-        content = records.pack({"config": records.settings(one.replace(**content)), "made_by": {"machine": "a GPU"}})
+        content = seal({"settings": store.settings(one.replace(**content)), "made_by": [{}, "a GPU", "gpu"]}, {})
     checkpoint.write_bytes(content)
-    assert_same(train(one, checkpoint=checkpoint)["curves"], train(one)["curves"])
+    assert_same(train(one, checkpoint=checkpoint), train(one))
     assert "training starts anew" in "".join(capsys.readouterr())
 
 
@@ -308,20 +401,22 @@ def test_networks_with_dropout_in_threads_learn_as_they_do_alone():
     runs = [Parity(iterations=6, hidden=6, dropout=0.3, test_trials=32, seed=seed) for seed in range(3)]
     with ThreadPoolExecutor(3) as threads:
         together = list(threads.map(train, runs))
-    for one, record in zip(runs, together):
-        assert_same(record["curves"], train(one)["curves"])
+    for one, record in zip(runs, together, strict=True):
+        assert_same(record, train(one))
 
 
 def test_an_example_keeps_an_input_that_is_not_spikes():
-    record = train(SequentialDigits(data=SMALL, hidden=(4, 4), iterations=1, epochs=1, detail=True))
-    assert record["example"]["input"].dtype == np.float32 and 0 < record["example"]["input"].max() <= 1
+    record = train(SequentialDigits(data=SMALL, hidden=(4, 4), iterations=1, epochs=1), detail=True)
+    assert record.detail.example.input.dtype == np.float32 and 0 < record.detail.example.input.max() <= 1
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"test_trials": 0}, {"tau_s_draw": ("uniform", 20, 5)}, {"tau_s_draw": ("normal", -1, 5)}]
-    + [{"reset_above_ms": 700.0} | more for more in ({"groups": 4}, {"variant": "HetNeuLIF"})],
-)
-def test_settings_that_would_fail_after_the_training_are_refused_before(changes):
-    with pytest.raises(ValueError, match=f"^{list(changes)[0]} must be"):
-        MatchToSample(**changes)
+@pytest.mark.parametrize("wrong", [0, "3", (3.5,), None])
+def test_speakers_are_named_by_numbers(wrong):
+    with pytest.raises(ValueError, match="^held_out must be numbers of speakers, such as .3, 7., not"):
+        Speech(held_out=wrong)
+
+
+@pytest.mark.parametrize("module", [train_module, tables], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
+    monkeypatch.setenv("HETSYN_RECORDS", str(tmp_path))
+    assert doctest.testmod(module).failed == 0

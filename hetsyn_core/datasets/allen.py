@@ -10,7 +10,6 @@ tenth and to ten times that. The value of a synapse, a mean of fits that passed 
 the room once more.
 """
 
-import hashlib
 import sqlite3
 from contextlib import closing
 from itertools import product
@@ -20,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from ..paths import datasets_folder
-from .download import fetch
+from .download import digest, fetch
 
 NAME = "synphys_r2.1_small.sqlite"
+WAIT_S = 1  # for another program to let go of the file
 URL = f"https://allen-synphys.s3-us-west-2.amazonaws.com/{NAME}"
 SHA256 = "7372499fdd874f057565080d5769baaf2659ef39d9f3bc3c7147dd1e1c280a53"
 
@@ -83,9 +83,8 @@ def find() -> Path | None:
     path = datasets_folder() / NAME
     if not path.exists():
         return None
-    with open(path, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != SHA256:
-            raise ValueError(f"{path} is damaged or another release: delete it, then allen.download() fetches it again")
+    if digest(path, "sha256") != SHA256:
+        raise ValueError(f"{path} is damaged or another release: delete it, then allen.download() fetches it again")
     return path
 
 
@@ -111,6 +110,7 @@ def decay_tau(database: str | Path, measure: str = "psp", fit: str = "synapse") 
 
     Raises:
         FileNotFoundError: there is no such file.
+        BlockingIOError: another program uses it.
         ValueError: an unknown measure or fit, or the file is not this release.
     """
     for name, value, known in (("measure", measure, CLAMP), ("fit", fit, _COLUMN)):
@@ -134,10 +134,12 @@ def _read(path: Path, *queries: str) -> list[pd.DataFrame]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; allen.download() fetches it (177 MB)")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as connection:
             return [pd.read_sql_query(query, connection) for query in queries]
     except (sqlite3.DatabaseError, pd.errors.DatabaseError) as error:
         reason = str(error).splitlines()[-1]
+        if "locked" in reason:
+            raise BlockingIOError(f"{path} is in use by another program: close that program and try again") from None
         raise ValueError(f"{path} is not the Synaptic Physiology release 2.1 ({reason})") from error
 
 

@@ -1,6 +1,7 @@
 """Files fetched by address and checksum, and taken out of archives."""
 
 import gzip
+import hashlib
 import re
 import time
 import zipfile
@@ -15,7 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from ..paths import datasets_folder
+from ..paths import datasets_folder, writable
 
 STALL_S = 30  # without a byte for so long, the connection counts as broken
 WAIT_S = 1  # before the next attempt
@@ -33,6 +34,7 @@ def fetch(name: str, url: str, checksum: str | None) -> Path:
 
     Raises:
         ConnectionError: the download does not come to its end.
+        OSError: the folder cannot be written to.
         ValueError: it has another checksum.
     """
     target = datasets_folder() / name
@@ -44,7 +46,7 @@ def fetch(name: str, url: str, checksum: str | None) -> Path:
         _download(url, part)
         part.replace(file)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
+    writable(target.parent)
     advice = f"try again later, or put {target.name} into {target.parent} yourself"
     try:
         # Of several processes that miss the file at the same time, one fetches it and the others wait.
@@ -56,6 +58,14 @@ def fetch(name: str, url: str, checksum: str | None) -> Path:
         raise ConnectionError(f"{url} could not be downloaded ({_one_line(error)}): {advice}") from None
     except ValueError:  # by pooch, which has deleted what came
         raise ValueError(f"{url} sent something else than {checksum}: {advice}") from None
+
+
+def digest(data: Path | bytes, kind: str = "md5") -> str:
+    """The checksum ("md5" or "sha256") of a file or of bytes, in hexadecimal digits."""
+    if isinstance(data, bytes):
+        return hashlib.new(kind, data).hexdigest()
+    with open(data, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def content(archive: Path, name: str) -> bytes:
@@ -93,7 +103,7 @@ def _archive(path: Path) -> Iterator[None]:
         if path.stat().st_size == 0:
             raise EOFError("it is empty")
         yield
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, then fetch it again") from None
 
 

@@ -1,16 +1,11 @@
 """Free Spoken Digit Dataset (Jakobovski et al., CC BY-SA 4.0): the open stand-in for TiDigits."""
 
-import hashlib
-import io
 import re
-from typing import Literal
-
-import numpy as np
-import soundfile
 
 from ..paths import datasets_folder
-from .download import fetch, unzip
+from .download import digest, fetch, unzip
 from .events import Raster
+from .split import Split, check_split
 from .thresholds import raster
 
 COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
@@ -22,7 +17,7 @@ NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<index>\d+)\.wav")
 TEST = range(5)  # the official test set: these indices of every digit and speaker
 
 
-def fsdd(split: Literal["train", "test"]) -> Raster:
+def fsdd(split: Split) -> Raster:
     """2,700 training or 300 test recordings of English digits by six speakers, as threshold crossings.
 
     The recordings are wav files or one zip archive in ``$HETSYN_DATA/fsdd``, or are downloaded. They have 8 kHz, so the
@@ -32,8 +27,7 @@ def fsdd(split: Literal["train", "test"]) -> Raster:
         ConnectionError: there are no recordings, and they cannot be downloaded.
         ValueError: an unknown split, or the recordings cannot be read.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'split must be "train" or "test", not {split!r}')
+    check_split(split)
     found = recordings()
     matches = {name: NAME.fullmatch(name) for name in sorted(found)}
     speakers = sorted({match["speaker"] for match in matches.values()})
@@ -41,7 +35,7 @@ def fsdd(split: Literal["train", "test"]) -> Raster:
     if not chosen:
         raise ValueError(f"{datasets_folder() / 'fsdd'} has no recording of the {split} set")
     return raster(
-        (_read(name, found[name]) for name in chosen),
+        {name: found[name] for name in chosen},
         labels=[int(match["digit"]) for match in chosen.values()],
         speakers=[speakers.index(match["speaker"]) for match in chosen.values()],
         classes=10,
@@ -63,15 +57,6 @@ def recordings() -> dict[str, bytes]:
     return found
 
 
-def _read(name: str, data: bytes) -> tuple[np.ndarray, int]:
-    try:
-        return soundfile.read(io.BytesIO(data))
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"the recording {name} cannot be read: {error}") from None
-
-
 def _digest(found: dict[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(name.encode() + hashlib.sha256(found[name]).digest())
-    return digest.hexdigest()
+    parts = (name.encode() + bytes.fromhex(digest(found[name], "sha256")) for name in sorted(found))
+    return digest(b"".join(parts), "sha256")

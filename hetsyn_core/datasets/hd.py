@@ -8,7 +8,6 @@ published, so the files say what they are: see `source`.
 """
 
 import argparse
-import io
 import os
 import re
 import shutil
@@ -16,18 +15,17 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from .. import workers
-from ..paths import write_whole
-from . import cochlea
+from ..paths import whole, writable, write_whole
+from . import audio, cochlea
+from .download import digest
 from .shd import LABELS, SPEAKERS, TIMES, UNITS
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
@@ -37,6 +35,7 @@ NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-(\d+)_digit-(\d)\
 TEST_SPEAKERS = (4, 5)
 TEST_SHARE = 424 / 8580  # of the recordings of the other speakers
 TEST_LIST = "test_filenames.txt"  # comes with the Heidelberg Digits
+DIGEST = 64  # hexadecimal digits of a SHA-256, the first bytes of a finished recording
 
 
 class Recording(NamedTuple):
@@ -98,9 +97,15 @@ def source(count: int, window: str | None) -> str:
     return f"{count} of {ALL} Heidelberg Digits (CC BY 4.0) as spikes{', windowed' if window else ''}"
 
 
-def _made_from(audio: bytes, seed: int, window: str | None) -> bytes:
-    code = Path(cochlea.__file__).read_bytes()
-    return sha256(sha256(audio).digest() + sha256(code).digest() + f"{seed} {window}".encode()).digest()
+def _made_from(recording: bytes, seed: int, window: str | None) -> bytes:
+    """A checksum of all that the spikes of a recording depend on: its content, the encoder's code and the settings."""
+    code = (digest(Path(module.__file__), "sha256") for module in (audio, cochlea))
+    return digest(" ".join([digest(recording, "sha256"), *code, f"{seed} {window}"]).encode(), "sha256").encode()
+
+
+def _packed(spikes: bytes, made_from: bytes) -> bytes:
+    """The content of a finished recording's file: a checksum over this and what it was made from, then spikes."""
+    return digest(made_from + spikes, "sha256").encode() + spikes
 
 
 def _read_part(part: Path, made_from: bytes) -> tuple[np.ndarray, np.ndarray] | None:
@@ -108,9 +113,10 @@ def _read_part(part: Path, made_from: bytes) -> tuple[np.ndarray, np.ndarray] | 
     if not part.is_file():
         return None
     content = part.read_bytes()
-    if content[:32] != sha256(made_from + content[32:]).digest():
+    spikes = content[DIGEST:]
+    if content != _packed(spikes, made_from):
         return None
-    times, units = np.frombuffer(content[32:], "<u2").reshape(2, -1)
+    times, units = np.frombuffer(spikes, "<u2").reshape(2, -1)
     return times.view("<f2"), units
 
 
@@ -122,39 +128,32 @@ def _encode_part(recording: Recording, parts: Path, seed: int, window: str | Non
         made_from = _made_from(content, seed, window)
         if _read_part(part, made_from) is not None:
             return made_from, ""
-        audio, rate = soundfile.read(io.BytesIO(content))
         draws = seed, recording.label, recording.speaker, recording.trial
-        times_ms, units = cochlea.encode(audio, rate, seed=draws, window=window)
-    except (OSError, ValueError, soundfile.LibsndfileError) as error:
-        return b"", f"{recording.path.name}: {error}"
+        encode = partial(cochlea.encode, seed=draws, window=window)
+        times_ms, units = audio.encode_file(encode, content, recording.path.name)
+    except (OSError, ValueError) as error:
+        return b"", str(error)
     times = (times_ms.astype(np.float64) / 1000).astype("<f2")
     spikes = times.tobytes() + units.astype("<u2").tobytes()
-    write_whole(part, sha256(made_from + spikes).digest() + spikes)
+    write_whole(part, _packed(spikes, made_from))
     return made_from, ""
 
 
 def _write_split(
     target: Path, chosen: Sequence[Recording], parts: Path, made_from: dict[Path, bytes], **attributes
 ) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update(attributes)
-            times = file.create_dataset(TIMES, (len(chosen),), h5py.vlen_dtype(np.float16))
-            units = file.create_dataset(UNITS, (len(chosen),), h5py.vlen_dtype(np.uint16))
-            for row, recording in enumerate(chosen):
-                part = parts / f"{recording.path.stem}.spikes"
-                if (spikes := _read_part(part, made_from[recording.path])) is None:
-                    raise OSError(f"{part} was changed while this ran: start it again")
-                times[row], units[row] = spikes
-            file[LABELS] = np.array([r.label for r in chosen], np.uint16)
-            file[SPEAKERS] = np.array([r.speaker for r in chosen], np.uint16)
-            file["extra/keys"] = np.array(DIGITS, "S")
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(target) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(attributes)
+        times = file.create_dataset(TIMES, (len(chosen),), h5py.vlen_dtype(np.float16))
+        units = file.create_dataset(UNITS, (len(chosen),), h5py.vlen_dtype(np.uint16))
+        for row, recording in enumerate(chosen):
+            part = parts / f"{recording.path.stem}.spikes"
+            if (spikes := _read_part(part, made_from[recording.path])) is None:
+                raise OSError(f"{part} was changed while this ran: start it again")
+            times[row], units[row] = spikes
+        file[LABELS] = np.array([r.label for r in chosen], np.uint16)
+        file[SPEAKERS] = np.array([r.speaker for r in chosen], np.uint16)
+        file["extra/keys"] = np.array(DIGITS, "S")
 
 
 def make(
@@ -171,6 +170,7 @@ def make(
     Raises:
         ValueError: no recording in the folder, or some that cannot be encoded.
         FileExistsError: the files are there already.
+        OSError: the folder cannot be written to.
         RuntimeError: a process ended from outside.
     """
     found = recordings(folder)
@@ -178,7 +178,7 @@ def make(
     targets = {split: out / f"shd_{split}.h5" for split in ("train", "test")}
     if not parts.is_dir() and any(target.exists() for target in targets.values()):
         raise FileExistsError(f"{out} holds such files already: remove them, or name another folder")
-    parts.mkdir(parents=True, exist_ok=True)
+    writable(parts)
     pool = workers.pool(processes or os.cpu_count())
     try:
         work = pool.map(partial(_encode_part, parts=parts, seed=seed, window=window), found)

@@ -2,15 +2,11 @@
 
 import re
 import string
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-import soundfile
-
-from ..paths import datasets_folder
+from ..paths import datasets_folder, expanded
 from .events import Raster
+from .split import Split, check_split
 from .thresholds import raster
 
 # .../train/man/ae/1a.wav: one digit, said for the first time; z is zero, o is oh.
@@ -21,7 +17,7 @@ TI46 = re.compile(r"/0(?P<word>[a-z])(?P<speaker>[fm][1-8])s(?P<split>[e1-8])t\d
 TI46_WORDS = string.ascii_lowercase
 
 
-def tidigits(split: Literal["train", "test"], folder: Path | None = None) -> Raster:
+def tidigits(split: Split, folder: Path | None = None) -> Raster:
     """Isolated digits of the adults in TIDIGITS (2,464 and 2,486 recordings) as threshold crossings, 11 classes.
 
     Labels: 0 to 9, and 10 for oh.
@@ -36,7 +32,7 @@ def tidigits(split: Literal["train", "test"], folder: Path | None = None) -> Ras
     return _corpus("TIDIGITS", TIDIGITS, TIDIGITS_WORDS, split, {split}, folder)
 
 
-def ti46_alpha(split: Literal["train", "test"], folder: Path | None = None) -> Raster:
+def ti46_alpha(split: Split, folder: Path | None = None) -> Raster:
     """The 26 letters of TI46 by 16 speakers as threshold crossings: 10 tokens each to train, 16 to test.
 
     Args:
@@ -50,9 +46,8 @@ def ti46_alpha(split: Literal["train", "test"], folder: Path | None = None) -> R
 
 
 def _corpus(corpus: str, name: re.Pattern, words: str, split: str, sessions: set[str], folder: Path | None) -> Raster:
-    if split not in ("train", "test"):
-        raise ValueError(f'split must be "train" or "test", not {split!r}')
-    folder = datasets_folder() / corpus.lower() if folder is None else Path(folder)
+    check_split(split)
+    folder = datasets_folder() / corpus.lower() if folder is None else expanded(folder)
     matches = {path: name.search(path.as_posix().lower()) for path in sorted(folder.rglob("*"))}
     speakers = sorted({match["speaker"] for match in matches.values() if match})
     chosen = {path: match for path, match in matches.items() if match and match["split"] in sessions}
@@ -61,25 +56,9 @@ def _corpus(corpus: str, name: re.Pattern, words: str, split: str, sessions: set
             f"{folder} has no {split} recording of {corpus}: put the corpus there as the LDC delivers it"
         )
     return raster(
-        _read(chosen),
+        {str(path): path for path in chosen},
         labels=[words.index(match["word"]) for match in chosen.values()],
         speakers=[speakers.index(match["speaker"]) for match in chosen.values()],
         classes=len(words),
         source=f"{corpus} ({len(chosen):,} recordings)",
     )
-
-
-def _read(paths: Iterable[Path]) -> Iterator[tuple[np.ndarray, int]]:
-    for path in paths:
-        with open(path, "rb") as file:
-            header = file.read(1024)
-        if header.startswith(b"NIST_1A") and b"shorten" in header:
-            raise ValueError(
-                f"{path} is compressed with shorten, which is not read here: convert the recordings with the LDC's "
-                "sph2pipe, `sph2pipe -f wav IN OUT` for each, into the same folders"
-            )
-        try:
-            audio, rate = soundfile.read(path)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{path} cannot be read: {error}") from None
-        yield audio, rate

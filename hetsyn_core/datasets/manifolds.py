@@ -1,10 +1,9 @@
 """Spikes in SHD's layout that need no file: smooth random manifolds (Zenke and Vogels 2021)."""
 
-from typing import Literal
-
 import numpy as np
 
 from .events import Events
+from .split import Split, check_split
 
 SOURCE = "smooth random manifolds (generated)"
 DURATION_MS = 1000
@@ -14,9 +13,7 @@ SMOOTHNESS = 2.0  # amplitudes fall as harmonic^-SMOOTHNESS
 SPEAKERS = {"train": (0, 1, 2, 3, 6, 7, 8, 9, 10, 11), "test": (4, 5)}
 
 
-def manifolds(
-    split: Literal["train", "test"], classes: int = 20, channels: int = 700, n: int = 400, seed: int = 0
-) -> Events:
+def manifolds(split: Split, classes: int = 20, channels: int = 700, n: int = 400, seed: int = 0) -> Events:
     """``n`` recordings of one spike a channel; what tells the classes apart is the timing alone.
 
     A class is a random closed curve in the space of all spike times: channel i spikes at
@@ -27,8 +24,7 @@ def manifolds(
     Raises:
         ValueError: an unknown split, or no class, channel or recording.
     """
-    if split not in SPEAKERS:
-        raise ValueError(f'split must be "train" or "test", not {split!r}')
+    check_split(split)
     if min(classes, channels, n) < 1:
         raise ValueError(f"at least one class, channel and recording are needed, not {classes}, {channels} and {n}")
     curves = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))

@@ -1,12 +1,10 @@
-"""Handwritten digits: MNIST, and the small ones that come with scikit-learn."""
-
-import hashlib
-from typing import Literal
+"""Handwritten digits: MNIST, and small ones that come with this repository."""
 
 import numpy as np
 
-from ..paths import datasets_folder
-from .download import content, fetch
+from ..paths import ROOT, datasets_folder
+from .download import content, digest, fetch
+from .split import Split, check_split
 
 MNIST, SMALL = "MNIST", "UCI digits, 8 x 8 (scikit-learn)"  # what they are called
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -22,12 +20,13 @@ FILES = {
     },
 }
 HEADERS = (16, 8)  # bytes before the first value, of images and of labels
+UCI = ROOT / "data" / "digits" / "digits.csv.gz"  # 64 pixels from 0 to 16, row by row, and the digit
 DIGITS_TEST = 360
 
 Images = tuple[np.ndarray, np.ndarray, str]
 
 
-def mnist(split: Literal["train", "test"]) -> Images:
+def mnist(split: Split) -> Images:
     """60,000 training or 10,000 test digits: images, uint8 (n, 28, 28); labels, int64 (n,); what they are.
 
     The four canonical files lie in ``$HETSYN_DATA/mnist``, packed or not, or are downloaded (12 MB).
@@ -36,31 +35,27 @@ def mnist(split: Literal["train", "test"]) -> Images:
         ConnectionError: a file is missing, and it cannot be downloaded.
         ValueError: an unknown split, or a file is not the canonical one.
     """
-    _check(split)
+    check_split(split)
     values = [_values(name, *md5, header) for (name, md5), header in zip(FILES[split].items(), HEADERS)]
     return values[0].reshape(-1, 28, 28), values[1].astype(np.int64), MNIST
 
 
-def digits(split: Literal["train", "test"]) -> Images:
+def digits(split: Split) -> Images:
     """1,437 training or 360 test digits of 8 x 8 pixels, without a download: as `mnist`, values from 0 to 255.
 
-    scikit-learn has 1,797 digits of the UCI set and names no split of them; here, its last 360 are the test set.
+    ``data/digits`` holds the 1,797 digits of the UCI set in the order of scikit-learn's ``load_digits``, which names no
+    split of them; here, the last 360 are the test set. A pixel counts the black ones among 4 x 4
+    finer ones, so it has 17 levels.
 
     Raises:
         ValueError: an unknown split.
     """
-    from sklearn.datasets import load_digits  # takes seconds to import, and MNIST does without
-
-    _check(split)
-    images, labels = load_digits(return_X_y=True)
+    check_split(split)
+    table = np.loadtxt(UCI, np.uint8, delimiter=",")
+    images, labels = table[:, :-1], table[:, -1]
     rows = slice(-DIGITS_TEST) if split == "train" else slice(-DIGITS_TEST, None)
     images = np.round(images[rows] * (255 / 16)).astype(np.uint8)
     return images.reshape(-1, 8, 8), labels[rows].astype(np.int64), SMALL
-
-
-def _check(split: str) -> None:
-    if split not in FILES:
-        raise ValueError(f'split must be "train" or "test", not {split!r}')
 
 
 def _values(name: str, md5: str, packed_md5: str, header: int) -> np.ndarray:
@@ -70,6 +65,6 @@ def _values(name: str, md5: str, packed_md5: str, header: int) -> np.ndarray:
     else:
         path = fetch(f"mnist/{name}.gz", f"{URL}{name}.gz", f"md5:{packed_md5}")
         data = content(path, name)
-    if hashlib.md5(data).hexdigest() != md5:
+    if digest(data) != md5:
         raise ValueError(f"{path} does not hold the canonical MNIST: delete it, then fetch it again")
     return np.frombuffer(data, np.uint8, offset=header)

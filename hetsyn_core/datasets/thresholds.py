@@ -7,12 +7,14 @@ have its noise blown up to full range.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import get_window, resample_poly
 
+from .audio import encode_file, mono
 from .events import Raster
 
 RATE = 20_000  # Hz, of TiDigits; other audio is resampled to it
@@ -21,6 +23,8 @@ STEP_MS = 5
 HOP = RATE * STEP_MS // 1000
 FILTERS = 16
 BAND_HZ = (360.0, 8000.0)
+LOWEST_RATE = 1441  # Hz: half of it must leave room for filters above 360 Hz
+OFFSET = 0.5  # of the standard deviation; the largest in FSDD is 0.48
 FLOOR = 1e-5  # of the largest power: what lies below is as silence
 SMOOTHING_MS = 10
 LEVELS = np.array([0.01, *np.arange(1, 15) / 15])  # of a filter's largest value, which is the peak's own
@@ -41,25 +45,18 @@ def filters(rate: int) -> np.ndarray:
 def levels(audio: np.ndarray, rate: int) -> np.ndarray:
     """The log mel spectrogram that thresholds are set in, smoothed, from 0 to 1 in every filter: (steps, 16).
 
+    Unsigned samples are centred, and so is a microphone's offset beyond half of the standard deviation (RMS without the
+    mean), see `audio.mono`. Filters begin at 360 Hz, so that they hear an offset only where the recording begins and
+    ends. All of FSDD has smaller offsets and is encoded as it is: results on record depend on it.
+
     Args:
-        audio: (samples,) or (samples, channels), any scale; channels are averaged.
+        audio: (samples,) or (samples, channels), any scale, signed or unsigned; channels are averaged.
         rate: Hz.
 
     Raises:
-        ValueError: NaN, silence, less than one window of 26 ms, or another shape or rate.
+        ValueError: NaN, silence (also around an offset), less than one window of 26 ms, or another shape or rate.
     """
-    audio = np.asarray(audio, np.float64)
-    audio = audio.mean(1) if audio.ndim == 2 and audio.shape[1] else audio
-    if audio.ndim != 1:
-        raise ValueError(f"audio has shape (samples,) or (samples, channels), not {audio.shape}")
-    if rate != int(rate) or rate / 2 <= BAND_HZ[0] * 2:
-        raise ValueError(f"a sampling rate is a whole number of Hz above {4 * BAND_HZ[0]:g}, not {rate}")
-    if not np.isfinite(audio).all():
-        raise ValueError("audio holds NaN or infinity")
-    if len(audio) / rate < NFFT / RATE:
-        raise ValueError(f"audio must last {1000 * NFFT / RATE:.0f} ms or more, not {1000 * len(audio) / rate:.3g} ms")
-    if np.ptp(audio) == 0:
-        raise ValueError("audio is silent: all samples are equal")
+    audio = mono(audio, rate, offset=OFFSET, lowest_rate=LOWEST_RATE, shortest_s=NFFT / RATE)
     common = math.gcd(RATE, int(rate))
     audio = resample_poly(audio, RATE // common, int(rate) // common)
     # Step i is the window around i HOP.
@@ -93,10 +90,17 @@ def encode(audio: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def raster(
-    audio: Iterable[tuple[np.ndarray, int]], labels: np.ndarray, speakers: np.ndarray, classes: int, source: str
+    recordings: Mapping[str, bytes | Path], labels: list[int], speakers: list[int], classes: int, source: str
 ) -> Raster:
-    """Recordings, each its audio and rate, as one `Raster` of 200 steps and 500 channels."""
-    spikes = [encode(*recording) for recording in audio]
+    """Recordings as one `Raster` of 200 steps and 500 channels.
+
+    Args:
+        recordings: names, for messages, and contents or paths of audio files.
+
+    Raises:
+        ValueError: a recording cannot be read or encoded; the message names it.
+    """
+    spikes = [encode_file(encode, file, name) for name, file in recordings.items()]
     return Raster(
         offsets=np.cumsum([0, *(len(step) for step, _ in spikes)]),
         step=np.concatenate([step for step, _ in spikes]),

@@ -67,7 +67,7 @@ FASTEST = Best("learning", lower=True)  # the mean of the learning curve
 
 
 def reaches(metric: str, percent: float, *data: str) -> Within:
-    """An accuracy comes up to the paper's on its data: reproduced down to 1 % below it, partly down to 3 %."""
+    """An accuracy on the paper's data: reproduced from 1 percentage point below the paper's, partly from 3."""
     full, part = at_least(round(percent - 1, 2)), at_least(round(percent - 3, 2))
     return Within(metric, full, part, percent=True, data=data)
 

@@ -14,7 +14,7 @@ from ..tasks.pattern import PatternGeneration
 from ..tasks.pattern import distances as of_trials
 from ..tasks.speech import Speech, events_of
 from ..tasks.task import TEST_BATCH, Task
-from .evaluate import evaluate, split_rng, tested
+from .evaluate import evaluate, performance, split_rng
 from .make import make_network
 
 DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
@@ -51,7 +51,7 @@ def table4(network: Network, task: MatchToSample) -> dict[str, float]:
         "cue_median": float(np.median(cue)),
         "noise_median": float(np.median(noise)),
         "long_share": float((tau > LONG_MS).mean()),
-        "reset_accuracy": tested(without_long_taus(network, task), task)["accuracy"],
+        "reset_accuracy": performance(without_long_taus(network, task), task)["accuracy"],
     }
 
 

@@ -52,7 +52,7 @@ def evaluate(
     return {name: total / count for name, total in sums.items()}
 
 
-def tested(network: Network, task: Task, split: str = "test") -> dict[str, float]:
+def performance(network: Network, task: Task, split: str = "test") -> dict[str, float]:
     """`evaluate` on a split of a task, with "rate_hz", the mean firing rate of the hidden neurons."""
 
     def measure(traces: Traces, wanted: Tensor) -> dict[str, Tensor | np.ndarray | list[float]]:

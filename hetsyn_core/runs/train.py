@@ -21,7 +21,7 @@ from ..paths import write_whole
 from ..tasks.task import DROPOUT, TRAINING, Task
 from . import store
 from .analyses import ANALYSES
-from .evaluate import split_rng, tested
+from .evaluate import performance, split_rng
 from .make import make_network, make_optimiser
 from .record import Arrays, DamagedRecord, Detail, Example, MadeBy, Record, seal, unseal
 
@@ -174,7 +174,7 @@ class _Training:
 
     def test(self, split: str) -> dict[str, float]:
         try:
-            found = tested(self.network, self.run, split)
+            found = performance(self.network, self.run, split)
         except ValueError as error:
             raise TrainingFailed(f"after iteration {self.done}: {error}") from error
         if not np.isfinite(list(found.values())).all():
@@ -210,7 +210,7 @@ class _Training:
         return {split: {name: np.float32(values) for name, values in own.items()} for split, own in self.tests.items()}
 
     def made_by(self) -> MadeBy:
-        versions = {package.__name__: package.__version__ for package in (np, numba, torch)}
+        versions = {package.__name__: str(package.__version__) for package in (np, numba, torch)}
         versions = {"python": platform.python_version(), **versions}
         seconds = time.perf_counter() - self.start
         return MadeBy(versions, machine(self.device), self.network.implementation(), seconds)

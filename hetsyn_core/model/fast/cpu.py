@@ -29,6 +29,11 @@ def _check_fused(*tensors: Tensor) -> None:
             raise ValueError(f"the fused path needs float32 on the CPU, not {x.dtype} on {x.device}; use reference")
 
 
+def _empty(*shape: int) -> Tensor:
+    """As `torch.empty`, but from NumPy, which asks the system for large pages: a tenth of the waits at first touch."""
+    return torch.from_numpy(np.empty(shape, np.float32))
+
+
 def _up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
@@ -87,7 +92,7 @@ if hasattr(os, "register_at_fork"):
 def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False) -> Tensor:
     batch, time, pre = x.shape
     post = weight.shape[0]
-    out = torch.empty(batch, time, post)
+    out = _empty(batch, time, post)
     args = _numpy(x), _pack(weight), _pack(decay), backwards, out.numpy()
     _spread(kernels.integrate, batch * _up(post, 16) // 16, *args)
     return out
@@ -128,7 +133,7 @@ class _SharedCurrent(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, r):
         ctx.save_for_backward(x, weight, r)
-        out = torch.empty(*x.shape[:2], len(weight))
+        out = _empty(*x.shape[:2], len(weight))
         row = _up(len(weight), 16)
         w = F.pad(weight.detach().T, (0, row - len(weight))).contiguous().numpy()
         args = _numpy(x), w, _pad_row(r, row), out.numpy()
@@ -139,21 +144,21 @@ class _SharedCurrent(torch.autograd.Function):
     def backward(ctx, g):
         refuse_second_derivative()
         x, weight, r = ctx.saved_tensors
-        grad_w, grad_r, a = _shared_gradients(x, 0, g, weight, r, ctx.needs_input_grad[2])
-        return a @ weight if ctx.needs_input_grad[0] else None, grad_w, grad_r
+        needs_x, _, needs_r = ctx.needs_input_grad
+        grad_w, grad_r, a = _shared_gradients(x, 0, g, weight, r, needs_r, needs_x)
+        return a @ weight if needs_x else None, grad_w, grad_r
 
 
-def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor, learn_r: bool):
+def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor, learn_r: bool, keep_a: bool = False):
     """dL/dw, dL/dr and a of one decay per neuron, where x[t - lag] enters at step t."""
     batch, time, post = g.shape
-    row = _up(post, 16)
-    states = torch.zeros(1 + learn_r, batch, time, row)  # a, and b
-    _spread(kernels.scan_back, batch, _numpy(g), _pad_row(r, row), states.numpy())
-    sums = torch.zeros(1 + learn_r, x.shape[2], row)
-    _spread(kernels.event_sums, row // 16, _numpy(x), lag, states.numpy(), sums.numpy())
-    grad_w = sums[0, :, :post].T
-    grad_r = (sums[1, :, :post].T * weight).sum(1) if learn_r else None
-    return grad_w, grad_r, states[0, :, :, :post]
+    pre, row = x.shape[2], _up(post, 16)
+    a = _empty(batch, time, row) if keep_a else torch.empty(0, 0, 0)
+    sum_a, sum_b = torch.zeros(pre, row), torch.zeros(pre, row if learn_r else 0)
+    args = _numpy(x), lag, _numpy(g), _pad_row(r, row), a.numpy(), sum_a.numpy(), sum_b.numpy()
+    _spread(kernels.shared_gradients, row // 16, *args)
+    grad_r = (sum_b[:, :post].T * weight).sum(1) if learn_r else None
+    return sum_a[:, :post].T, grad_r, a[:, :, :post]
 
 
 def _pad_row(values: Tensor, row: int):
@@ -186,11 +191,11 @@ class _Spiking(torch.autograd.Function):
             recurrent = kernels.ABSENT
         else:
             recurrent = kernels.PER_SYNAPSE if decay.shape == (post, post) and post > 1 else kernels.PER_NEURON
-        V, Z = torch.empty(batch, time, post), torch.empty(batch, time, post)
+        V, Z = _empty(batch, time, post), _empty(batch, time, post)
         args = (
             _numpy(current),
             recurrent,
-            EMPTY if weight is None else _pack(weight),
+            _arriving(weight, decay, recurrent),
             _decays(decay, recurrent, row),
             _pad_row(kappa, row),
             *_constants(threshold, adaptation),
@@ -213,10 +218,10 @@ class _Spiking(torch.autograd.Function):
         # `back_one` takes neurons after a spike two at a time, hence an even number of rows.
         w = EMPTY if weight is None else _pack(weight.T, _up(post, 2))
         r = _pack(decay.T, _up(post, 2)) if recurrent == kernels.PER_SYNAPSE else _decays(decay, recurrent, row)
-        g, grad_kappa = torch.empty(batch, time, post), torch.zeros(batch, row)
+        g, grad_kappa = _empty(batch, time, post), torch.zeros(batch, row)
         args = (
             EMPTY[:, None, None] if grad_V is None else _numpy(grad_V),
-            (torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()).numpy(),
+            EMPTY[:, None, None] if grad_Z is None else _numpy(grad_Z),
             Z.numpy(),
             V.numpy(),
             *_surrogate(surrogate, V, threshold),
@@ -255,6 +260,20 @@ def _decays(decay, recurrent: int, row: int):
     if recurrent == kernels.PER_SYNAPSE:
         return _pack(decay)
     return _pad_row(decay.expand(row if decay.ndim == 0 else len(decay), 1)[:, 0], row)
+
+
+def _arriving(weight, decay, recurrent: int):
+    """Recurrent weights, and where each has a decay what is left of them up to 7 steps later, see `spike_forward`."""
+    if recurrent == kernels.ABSENT:
+        return EMPTY
+    w = _pack(weight)
+    if recurrent == kernels.PER_NEURON:
+        return w
+    later, r = np.empty((8, w.size), np.float32), _pack(decay)
+    later[0] = w
+    for k in range(1, 8):
+        np.multiply(later[k - 1], r, out=later[k])
+    return later.reshape(-1)
 
 
 def _constants(threshold, adaptation):

@@ -22,7 +22,7 @@ from numba import njit
 
 from ...compiled import compiled
 from ..surrogate import Kind
-from .lanes import add, fma, load, mul, splat, store
+from .lanes import add, fma, load, mul, reaches, splat, store, sub
 
 ZERO, ONE, HALF, LN2, INVERSE_LN2 = np.float32((0, 1, 0.5, np.log(2), 1 / np.log(2)))
 TAYLOR = tuple(np.float32(1 / factorial(n)) for n in range(7))  # of e^x
@@ -203,59 +203,93 @@ def events(row, found):
 
 
 @compiled
+def rows_in(x, b, start, stop, rows, row):
+    """Steps ``start`` to before ``stop`` of trial b into a flat array, ``row`` apart; what is between them stays."""
+    time, neurons = x.shape[1:]
+    source = x.reshape(-1)[(b * time + start) * neurons : (b * time + stop) * neurons]
+    if neurons == row:
+        for k in range(source.size):
+            rows[k] = source[k]
+    else:
+        for step in range(stop - start):
+            for j in range(neurons):
+                rows[step * row + j] = source[step * neurons + j]
+
+
+@compiled
+def rows_out(rows, row, x, b, start, stop):
+    """The way back of `rows_in`."""
+    time, neurons = x.shape[1:]
+    target = x.reshape(-1)[(b * time + start) * neurons : (b * time + stop) * neurons]
+    if neurons == row:
+        for k in range(target.size):
+            target[k] = rows[k]
+    else:
+        for step in range(stop - start):
+            for j in range(neurons):
+                target[step * neurons + j] = rows[step * row + j]
+
+
+@compiled
 def shared_current(first, last, x, w, r, out):
     """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
-    row, neurons = w.shape[1], out.shape[2]
+    row = w.shape[1]
     weights = w.reshape(-1)
-    u, found = np.empty(row, np.float32), np.empty(pre + 1, np.int32)
+    u, block, found = np.empty(row, np.float32), np.empty(8 * row, np.float32), np.empty(pre + 1, np.int32)
     for b in range(first, last):
         u[:] = 0
-        for t in range(time):
-            for j in range(row):
-                u[j] *= r[j]
-            for k in range(events(x[b, t], found)):
-                i = found[k]
-                event = splat(x[b, t, i])
+        for start in range(0, time, 8):
+            stop = min(start + 8, time)
+            for t in range(start, stop):
+                arrived = x[b, t]
+                n = events(arrived, found)
                 for p in range(0, row, 16):
-                    store(u, p, fma(event, load(weights, i * row + p), load(u, p)))
-            for j in range(neurons):
-                out[b, t, j] = u[j]
+                    sum_ = mul(load(r, p), load(u, p))
+                    for k in range(n):
+                        i = found[k]
+                        sum_ = fma(splat(arrived[i]), load(weights, i * row + p), sum_)
+                    store(u, p, sum_)
+                    store(block, (t - start) * row + p, sum_)
+            rows_out(block, row, out, b, start, stop)
 
 
 @compiled
-def scan_back(first, last, g, r, states):
-    """The a and b of `gradients` with one state per neuron, as states[0] and, where it is there, states[1]."""
-    time, neurons = g.shape[1:]
-    for b in range(first, last):
-        a = states[0, b]
-        for j in range(neurons):
-            a[time - 1, j] = g[b, time - 1, j]
-        for t in range(time - 2, -1, -1):
-            for j in range(neurons):
-                a[t, j] = r[j] * a[t + 1, j] + g[b, t, j]
-        if len(states) > 1:
-            for t in range(time - 2, -1, -1):
-                for j in range(neurons):
-                    states[1, b, t, j] = r[j] * states[1, b, t + 1, j] + a[t + 1, j]
+def shared_gradients(first, last, x, lag, g, r, a, sum_a, sum_b):
+    """`gradients` with one state per neuron: the sums of x a and, unless ``sum_b`` is empty, of x b, over events alone.
 
-
-@compiled
-def event_sums(first, last, x, lag, states, sums):
-    """sums[n, i, j] = sum of x[b, t - lag, i] states[n, b, t, j], over events alone; a job is 16 neurons j."""
+    a itself is kept if there is room, as (batch, time, row). A job is 16 neurons, all trials.
+    """
     batch, time, pre = x.shape
-    row = sums.shape[2]
-    flat_states, flat = states.reshape(-1), sums.reshape(-1)
-    found = np.empty(pre + 1, np.int32)
+    row = r.size
+    errors = np.zeros(time * row, np.float32)
+    states_a, states_b = np.empty(time * 16, np.float32), np.empty(time * 16, np.float32)
+    found, ends = np.empty(time * pre + 1, np.int32), np.zeros(time + 1, np.int64)
+    flat, totals_a, totals_b = a.reshape(-1), sum_a.reshape(-1), sum_b.reshape(-1)
     for b in range(batch):
+        rows_in(g, b, 0, time, errors, row)
         for t in range(lag, time):
-            for k in range(events(x[b, t - lag], found)):
-                i = found[k]
-                event = splat(x[b, t - lag, i])
-                for n in range(len(sums)):
-                    o, s = ((n * batch + b) * time + t) * row, (n * pre + i) * row
-                    for p in range(16 * first, 16 * last, 16):
-                        store(flat, s + p, fma(event, load(flat_states, o + p), load(flat, s + p)))
+            ends[t + 1] = ends[t] + events(x[b, t - lag], found[ends[t] :])
+        for p in range(16 * first, 16 * last, 16):
+            decay = load(r, p)
+            A, B = load(errors, (time - 1) * row + p), splat(ZERO)
+            store(states_a, 16 * (time - 1), A)
+            store(states_b, 16 * (time - 1), B)
+            for t in range(time - 2, -1, -1):
+                B = add(mul(decay, B), A)
+                A = add(mul(decay, A), load(errors, t * row + p))
+                store(states_a, 16 * t, A)
+                store(states_b, 16 * t, B)
+            if a.size:
+                for t in range(time):
+                    store(flat, (b * time + t) * row + p, load(states_a, 16 * t))
+            for t in range(lag, time):
+                for k in range(ends[t], ends[t + 1]):
+                    i = found[k]
+                    event, s = splat(x[b, t - lag, i]), i * row + p
+                    store(totals_a, s, fma(event, load(states_a, 16 * t), load(totals_a, s)))
+                    if sum_b.size:
+                        store(totals_b, s, fma(event, load(states_b, 16 * t), load(totals_b, s)))
 
 
 @compiled
@@ -288,48 +322,69 @@ def decay_ahead(I, r, ahead, pre, row):
 
 @compiled
 def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a, V, Z):
-    """Eqs. 4, 5, 9. r of recurrent synapses is packed like w, or one value per neuron."""
+    """Eqs. 4, 5, 9.
+
+    Where each recurrent synapse has a decay, r is packed like w, and w has w r, ..., w r^7 behind it: what arrives 1 to
+    7 steps after a spike. Else r is one value per neuron.
+    """
     time, neurons = current.shape[1:]
     row = kappa.size
-    pre = w.size // row
-    I = np.zeros(w.size if recurrent == PER_SYNAPSE else row, np.float32)
-    ahead = np.zeros(8 * row, np.float32)
+    size = w.size // 8 if recurrent == PER_SYNAPSE else w.size
+    pre = size // row
+    I = np.zeros(size if recurrent == PER_SYNAPSE else row, np.float32)
+    ahead, drive = np.zeros(8 * row, np.float32), np.zeros(8 * row, np.float32)
+    potential, spikes = np.zeros(8 * row, np.float32), np.zeros(8 * row, np.float32)
     J, A, z = np.zeros(row, np.float32), np.zeros(row, np.float32), np.zeros(row, np.float32)
+    found, origin = np.empty(8 * pre + 1, np.int32), np.empty(8 * pre + 1, np.int64)
+    threshold, strength, fading = splat(theta), splat(a), splat(rho_a)
     for b in range(first, last):
         I[:] = 0
         J[:] = 0
         A[:] = 0
         z[:] = 0
-        for t in range(time):
-            step = t % 8
+        for start in range(0, time, 8):
+            stop = min(start + 8, time)
+            rows_in(current, b, start, stop, drive, row)
             if recurrent == PER_SYNAPSE:
-                if step == 0:
-                    decay_ahead(I, r, ahead, pre, row)
-                for k in range(pre):
-                    if z[k] != 0:
-                        for p in range(0, row, 16):
-                            s = p * pre + k * 16
-                            decay, event = load(r, s), load(w, s)
-                            for m in range(step, 7):
-                                store(ahead, m * row + p, add(load(ahead, m * row + p), event))
-                                event = mul(decay, event)
-                            store(ahead, 7 * row + p, add(load(ahead, 7 * row + p), event))
-                            store(I, s, add(load(I, s), event))
-            elif recurrent == PER_NEURON:
-                for j in range(row):
-                    I[j] *= r[j]
-                for k in range(pre):
-                    if z[k] != 0:
-                        for p in range(0, row, 16):
-                            store(I, p, add(load(I, p), load(w, p * pre + k * 16)))
-                for j in range(row):
-                    ahead[step * row + j] = I[j]
-            for j in range(neurons):
-                J[j] = kappa[j] * J[j] + theta * z[j]
-                A[j] = rho_a * A[j] + a * z[j]
-                V[b, t, j] = current[b, t, j] + ahead[step * row + j] - J[j] - A[j]
-                z[j] = ONE if V[b, t, j] >= theta else ZERO
-                Z[b, t, j] = z[j]
+                decay_ahead(I, r, ahead, pre, row)
+            n = 0
+            for step in range(stop - start):
+                if recurrent != ABSENT:
+                    known = n if recurrent == PER_SYNAPSE else 0
+                    n = known + events(z[:pre], found[known:])
+                    for k in range(known, n):
+                        origin[k] = found[k] * 16
+                        if recurrent == PER_SYNAPSE:
+                            origin[k] -= step * size
+                for p in range(0, row, 16):
+                    if recurrent == PER_SYNAPSE:
+                        arrives = load(ahead, step * row + p)
+                        for k in range(n):
+                            arrives = add(arrives, load(w, step * size + p * pre + origin[k]))
+                    elif recurrent == PER_NEURON:
+                        arrives = mul(load(I, p), load(r, p))
+                        for k in range(n):
+                            arrives = add(arrives, load(w, p * pre + origin[k]))
+                        store(I, p, arrives)
+                    else:
+                        arrives = splat(ZERO)
+                    fired = load(z, p)
+                    reset = add(mul(load(kappa, p), load(J, p)), mul(threshold, fired))
+                    adapted = add(mul(fading, load(A, p)), mul(strength, fired))
+                    v = sub(sub(add(load(drive, step * row + p), arrives), reset), adapted)
+                    fired = reaches(v, threshold)
+                    store(J, p, reset)
+                    store(A, p, adapted)
+                    store(z, p, fired)
+                    store(potential, step * row + p, v)
+                    store(spikes, step * row + p, fired)
+            if recurrent == PER_SYNAPSE:
+                for k in range(n):
+                    for p in range(0, row, 16):
+                        s = p * pre + found[k] * 16
+                        store(I, s, add(load(I, s), load(w, 7 * size + p * pre + origin[k])))
+            rows_out(potential, row, V, b, start, stop)
+            rows_out(spikes, row, Z, b, start, stop)
 
 
 @compiled
@@ -444,7 +499,7 @@ def spike_backward(
 ):  # fmt: skip
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
 
-    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V may be empty, which stands for zero.
+    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V or grad_Z may be empty, which stands for zero.
     A job is four trials, side by side.
     """
     batch, time, neurons = g.shape
@@ -453,8 +508,11 @@ def spike_backward(
     size = w.size if recurrent == PER_SYNAPSE else row
     state = np.empty(4 * size, np.float32)
     reset, beta, adapt = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
-    back, now = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
-    slopes = np.empty((4, 8, neurons), np.float32)
+    back, now, learnt = np.zeros(4 * row, np.float32), np.zeros(4 * row, np.float32), np.zeros(4 * row, np.float32)
+    flat_slopes, slopes = np.empty((1, 8, neurons), np.float32), np.zeros((4, 8 * row), np.float32)
+    from_V, from_Z = np.zeros((4, 8 * row), np.float32), np.zeros((4, 8 * row), np.float32)
+    before, errors = np.zeros((4, 8 * row), np.float32), np.zeros((4, 8 * row), np.float32)
+    threshold, strength, fading = splat(theta), splat(a), splat(rho_a)
     b = 4 * first
     while b < min(4 * last, batch):
         trials = 4 if batch - b >= 4 else 1
@@ -464,35 +522,49 @@ def spike_backward(
         adapt[:] = 0
         back[:] = 0
         now[:] = 0
-        for t in range(time - 1, -1, -1):
-            step = t % 8
-            if step == 7 or t == time - 1:  # eight steps in one go wait for the memory once
-                for m in range(trials):
-                    surrogate_slopes(surrogate, constants, given, V, theta, b + m, t - step, t + 1, slopes[m])
+        learnt[:] = 0
+        for start in range((time - 1) // 8 * 8, -1, -8):
+            stop = min(start + 8, time)
             for m in range(trials):
-                c, slope = m * row, slopes[m, step]
-                for j in range(neurons):
-                    dz = grad_Z[b + m, t, j] + theta * reset[c + j] + a * adapt[c + j] + back[c + j]
-                    now[c + j] = dz * slope[j]
+                surrogate_slopes(surrogate, constants, given, V, theta, b + m, start, stop, flat_slopes)
+                rows_in(flat_slopes, 0, 0, stop - start, slopes[m], row)
+                if grad_Z.size:
+                    rows_in(grad_Z, b + m, start, stop, from_Z[m], row)
                 if grad_V.size:
-                    for j in range(neurons):
-                        now[c + j] += grad_V[b + m, t, j]
-                for j in range(neurons):
-                    g[b + m, t, j] = now[c + j]
-                if learn_kappa and t > 0:
-                    for j in range(neurons):
-                        beta[c + j] = kappa[j] * beta[c + j] + reset[c + j]
-                        grad_kappa[b + m, j] += theta * Z[b + m, t - 1, j] * beta[c + j]
-                for j in range(neurons):
-                    reset[c + j] = kappa[j] * reset[c + j] - now[c + j]
-                for j in range(neurons):
-                    adapt[c + j] = rho_a * adapt[c + j] - now[c + j]
-            if recurrent == PER_SYNAPSE and trials == 4:
-                back_four(now, r, w, state, back, row, post)
-            elif recurrent == PER_SYNAPSE:
-                back_one(now, r, w, state, back, row, post)
-            elif recurrent == PER_NEURON:
-                back_shared(now, r, w, state, back, row, post)
+                    rows_in(grad_V, b + m, start, stop, from_V[m], row)
+                if learn_kappa:  # z[t - 1] at the place of step t
+                    earlier = 1 if start == 0 else 0
+                    rows_in(Z, b + m, start + earlier - 1, stop - 1, before[m, earlier * row :], row)
+            for step in range(stop - start - 1, -1, -1):
+                for m in range(trials):
+                    c = m * row
+                    for p in range(0, row, 16):
+                        o, s = step * row + p, c + p
+                        J = load(reset, s)
+                        dz = add(add(load(from_Z[m], o), mul(threshold, J)), mul(strength, load(adapt, s)))
+                        error = mul(add(dz, load(back, s)), load(slopes[m], o))
+                        if grad_V.size:
+                            error = add(error, load(from_V[m], o))
+                        store(now, s, error)
+                        store(errors[m], o, error)
+                        decay = load(kappa, p)
+                        if learn_kappa and start + step > 0:
+                            B = add(mul(decay, load(beta, s)), J)
+                            store(beta, s, B)
+                            store(learnt, s, add(load(learnt, s), mul(mul(threshold, load(before[m], o)), B)))
+                        store(reset, s, sub(mul(decay, J), error))
+                        store(adapt, s, sub(mul(fading, load(adapt, s)), error))
+                if recurrent == PER_SYNAPSE and trials == 4:
+                    back_four(now, r, w, state, back, row, post)
+                elif recurrent == PER_SYNAPSE:
+                    back_one(now, r, w, state, back, row, post)
+                elif recurrent == PER_NEURON:
+                    back_shared(now, r, w, state, back, row, post)
+            for m in range(trials):
+                rows_out(errors[m], row, g, b + m, start, stop)
+        for m in range(trials):
+            for j in range(neurons):
+                grad_kappa[b + m, j] = learnt[m * row + j]
         b += trials
 
 

@@ -17,7 +17,7 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 class Lanes(types.Type):
-    """Numba type of the vector; use `load`, `store`, `splat`, `fma`, `mul`, `add`."""
+    """Numba type of the vector; use `load`, `store`, `splat`, `fma`, `mul`, `add`, `sub`, `reaches`."""
 
     def __init__(self):
         super().__init__(name="Lanes16")
@@ -91,6 +91,23 @@ def mul(typingctx, a, b):
 def add(typingctx, a, b):
     """a + b."""
     return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@intrinsic
+def sub(typingctx, a, b):
+    """a - b."""
+    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fsub(*args)
+
+
+@intrinsic
+def reaches(typingctx, a, b):
+    """1 where a >= b, else 0."""
+
+    def code(context, builder, signature, args):
+        one, zero = (ir.Constant(_VECTOR, [value] * LANES) for value in (1.0, 0.0))
+        return builder.select(builder.fcmp_ordered(">=", *args), one, zero)
+
+    return lanes(lanes, lanes), code
 
 
 @njit
