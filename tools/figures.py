@@ -13,6 +13,7 @@ from pathlib import Path
 import papermill
 from papermill.engines import NBClientEngine, papermill_engines
 
+from hetsyn_core import progress
 from hetsyn_core.paths import ROOT, figures_folder
 
 BAR = "{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}"
@@ -36,7 +37,7 @@ class Live(NBClientEngine):
             while not stop.wait(0.5):
                 bar.refresh()
 
-        if sys.stderr.isatty():  # a log file gets one line a cell
+        if sys.stderr.isatty():  # a log file gets lines as the cells end
             threading.Thread(target=tick, daemon=True).start()
         try:
             return super().execute_managed_notebook(notebook, kernel_name, **{**options, "stderr_file": Behind()})
@@ -68,7 +69,7 @@ def execute(notebook: Path, output: Path, **parameters) -> None:
             engine_name="live",
             kernel_name="python3",
             cwd=notebook.parent,
-            progress_bar={"desc": notebook.stem, "bar_format": BAR},
+            progress_bar={"desc": notebook.stem, "unit": "cells"} | (progress.lines() or {"bar_format": BAR}),
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its warnings are about its own ports
         )
     except papermill.PapermillExecutionError:
