@@ -19,22 +19,16 @@ def test_a_log_gets_lines_with_the_time_left_and_no_carriage_return(capsys, monk
 def test_a_log_is_not_flooded(capsys):
     for _ in progress.bar(range(10_000)):
         pass
-    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
-        "0 of 10000 it",
-        "10000 of 10000 it",
-    ]
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("0 of 10000 it, ") and last.startswith("10000 of 10000 it, ")
 
 
 def test_two_bars_at_once_and_a_bar_that_is_off(capsys):
     with progress.bar(total=1, desc="outer"), progress.bar(total=1, desc="inner"), progress.bar(disable=True):
         pass
     written = capsys.readouterr().err
-    assert "\x1b" not in written and [line.split(":")[0] for line in written.splitlines()] == [
-        "outer",
-        "inner",
-        "inner",
-        "outer",
-    ]
+    assert "\x1b" not in written
+    assert [line.split(":")[0] for line in written.splitlines()] == ["outer", "inner", "inner", "outer"]
 
 
 def test_on_a_terminal_the_bar_moves(monkeypatch):
