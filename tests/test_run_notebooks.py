@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from tools import figures as figures
+from tools import figures
 
 KERNEL = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
 
@@ -37,7 +37,9 @@ def test_good_and_bad_notebooks(folder, capsys):
     build = folder / "build"
     arguments = ["--notebooks", str(folder), "--build", str(build), "--profile", "quick", "--fresh"]
     assert figures.main(arguments) == 1
-    good, bad, plain, *rest = capsys.readouterr().out.split("status  figures\n")[1].splitlines()
+    said = capsys.readouterr()
+    assert "\r" not in said.err and "00_good: 2 of 2 cells, " in said.err  # no terminal here
+    good, bad, plain, *rest = said.out.split("status  figures\n")[1].splitlines()
     assert "ok" in good and good.endswith("fig1_new.svg") and "old" not in good
     assert "failed" in bad and "ok" in plain
     assert rest[0] == "01_bad.ipynb: In [4]: ZeroDivisionError: division by zero"
