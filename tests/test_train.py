@@ -130,7 +130,8 @@ def test_the_gradient_is_clipped_and_the_surrogate_and_the_readout_are_those_of_
             if p.grad is not None:
                 p.grad.mul_(0.05 / (norm + 1e-6))
         optimiser.step(), schedule.step(), network.clamp_()
-    for name, value in network.state_dict().items():
+    for name, value in network.named_parameters():
+        value = value.detach()
         np.testing.assert_allclose(value.numpy(), record.detail.network[name], rtol=1e-4, atol=1e-6)
     assert make_network(tiny(readout="spiking")).layers[-1].spiking and not make_network(tiny()).layers[-1].spiking
 

@@ -80,7 +80,7 @@ _threads = cache(ThreadPoolExecutor)
 
 
 def _after_fork() -> None:
-    """A forked process has none of its parent's threads: not these, and not torch's, for which it would wait for ever."""
+    """A forked process has none of its parent's threads, neither these nor torch's, and would wait for them for ever."""
     _threads.cache_clear()
     torch.set_num_threads(1)
 
