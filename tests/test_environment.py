@@ -99,7 +99,7 @@ def test_make_conda_and_the_workflow_take_the_same_pythons():
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == PYTHONS
     python, pip, packages = CONDA["dependencies"]
     assert python.removeprefix("python=") in PYTHONS and pip == "pip"
-    assert packages["pip"] == ["-c constraints.txt", "-e .[test]"]
+    assert packages["pip"] == ["-c constraints.txt", "-e ."]
     assert all(python in SpecifierSet(PROJECT["requires-python"]) for python in PYTHONS)
 
 
