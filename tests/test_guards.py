@@ -105,7 +105,6 @@ import multiprocessing, sys, torch
 from hetsyn_core.model.layer import Network
 
 def train(seed):
-    torch.set_num_threads(2)
     network = Network((20, 40, 2), recurrent=True, generator=torch.Generator().manual_seed(seed))
     x = (torch.rand(8, 60, 20, generator=torch.Generator().manual_seed(seed)) < 0.1).float()
     optimiser = torch.optim.SGD(network.parameters(), 0.1)
@@ -115,9 +114,10 @@ def train(seed):
         loss.backward()
         optimiser.step()
         network.clamp_()
-    return float(loss)
+    return float(loss.detach())
 
 if __name__ == "__main__":
+    torch.set_num_threads(2)
     mine = train(0)
     with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
         theirs = pool.map_async(train, [0, 0, 0]).get(timeout=120)
@@ -157,7 +157,7 @@ def test_without_a_place_for_compiled_kernels_they_go_to_a_temporary_one(tmp_pat
     """As in a read-only installation without a home: no folder that Numba tries can be written."""
     code = """
 import numba.core.caching as caching
-for locator in caching._UserWideCacheLocator, caching._InTreeCacheLocator:
+for locator in caching.UserWideCacheLocator, caching.InTreeCacheLocator:
     def ensure(self):
         raise OSError("read-only")
     locator.ensure_cache_path = ensure

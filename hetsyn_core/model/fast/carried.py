@@ -75,7 +75,7 @@ def _powers(decay: Tensor, steps: int) -> Tensor:
 
 
 def _fading(held: Tensor, decay: Tensor, steps: int) -> Tensor:
-    """What is left of (batch, post), or (batch, post, pre) summed over pre, after 0, 1, ... steps: (batch, steps, post)."""
+    """What is left of (batch, post), or (batch, post, pre), after 0, 1, ... steps, per neuron: (batch, steps, post)."""
     formula = "bj,jt->btj" if decay.ndim == 1 else "bji,jit->btj"
     powers, parts = _powers(decay, min(BLOCK, steps)), []
     for first in range(0, steps, BLOCK):

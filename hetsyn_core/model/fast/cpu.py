@@ -77,7 +77,16 @@ def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
 
 
 _threads = cache(ThreadPoolExecutor)
-os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has none of the threads
+
+
+def _after_fork() -> None:
+    """A forked process has none of its parent's threads, neither these nor torch's, and would wait for them for ever."""
+    _threads.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False) -> Tensor:

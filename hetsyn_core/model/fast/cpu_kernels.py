@@ -499,7 +499,7 @@ def spike_backward(
 ):  # fmt: skip
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
 
-    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V or grad_Z may be empty, which stands for zero.
+    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V or grad_Z may be empty: it is zero.
     A job is four trials, side by side.
     """
     batch, time, neurons = g.shape

@@ -23,10 +23,14 @@ from ..surrogate import Surrogate, Triangular
 from . import carried
 from .limits import refuse_transforms
 
+COMPILES = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+if not COMPILES:
+    warnings.warn("NUMBA_DISABLE_JIT=1: the slow reference runs on the CPU", stacklevel=1)
+
 
 def implementation(x: Tensor) -> str:
     """The fastest implementation for a tensor's device and precision: "cpu", "gpu" or "reference"."""
-    if x.dtype == torch.float32 and x.device.type == "cpu" and compiles():
+    if x.dtype == torch.float32 and x.device.type == "cpu" and COMPILES:
         return "cpu"
     if x.dtype == torch.float32 and x.device.type == "cuda" and _has_triton():
         return "gpu"
@@ -36,15 +40,6 @@ def implementation(x: Tensor) -> str:
 def choose(x: Tensor) -> ModuleType:
     """This module where there is a fast implementation for a tensor, else `reference`."""
     return reference if implementation(x) == "reference" else sys.modules[__name__]
-
-
-@cache
-def compiles() -> bool:
-    """Whether Numba may compile; it may not where the environment says NUMBA_DISABLE_JIT=1."""
-    allowed = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-    if not allowed:
-        warnings.warn("NUMBA_DISABLE_JIT=1: the slow reference runs", stacklevel=5)
-    return allowed
 
 
 @cache
