@@ -38,7 +38,7 @@ def test_good_and_bad_notebooks(folder, capsys):
     arguments = ["--notebooks", str(folder), "--build", str(build), "--profile", "quick", "--fresh"]
     assert figures.main(arguments) == 1
     said = capsys.readouterr()
-    assert "\r" not in said.err and "00_good: 2 of 2 cells, " in said.err  # no terminal here
+    assert "\r" not in said.err and "00_good: 3 of 3 cells, " in said.err  # no terminal here
     good, bad, plain, *rest = said.out.split("status  figures\n")[1].splitlines()
     assert "ok" in good and good.endswith("fig1_new.svg") and "old" not in good
     assert "failed" in bad and "ok" in plain
