@@ -70,8 +70,11 @@ def _per_neuron(decay: Tensor, weight: Tensor) -> Tensor:
 
 
 def _powers(decay: Tensor, steps: int) -> Tensor:
-    """decay^0, decay^1, ... along a new last axis."""
-    return decay[..., None] ** torch.arange(steps, device=decay.device)
+    """decay^0, decay^1, ... along a new last axis, twice as many with every product."""
+    powers, next_one = torch.ones_like(decay)[..., None], decay[..., None]
+    while powers.shape[-1] < steps:
+        powers, next_one = torch.cat([powers, powers * next_one], -1), next_one * next_one
+    return powers[..., :steps]
 
 
 def _fading(held: Tensor, decay: Tensor, steps: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..checks import check_input, check_neurons, check_synapses
 from ..surrogate import Kind, Surrogate, Triangular, formula
 from . import cpu_kernels as kernels
+from .lanes import LANES
 from .limits import no_current, refuse_second_derivative
 
 EMPTY = np.zeros(0, np.float32)  # stands for an argument that a kernel does not need: Numba takes no None here
@@ -34,6 +35,10 @@ def _empty(*shape: int) -> Tensor:
     return torch.from_numpy(np.empty(shape, np.float32))
 
 
+def _zeros(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float32)  # whatever torch's default is
+
+
 def _up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
@@ -42,12 +47,12 @@ def _pack(matrix: Tensor, rows: int | None = None):
     """(post, pre) -> flat (post / 16, rows or pre, 16), zero where padded."""
     post, pre = matrix.shape
     rows = rows or pre
-    padded = F.pad(matrix.detach(), (0, rows - pre, 0, _up(post, 16) - post))
-    return padded.view(-1, 16, rows).transpose(1, 2).contiguous().numpy().reshape(-1)
+    padded = F.pad(matrix.detach(), (0, rows - pre, 0, _up(post, LANES) - post))
+    return padded.view(-1, LANES, rows).transpose(1, 2).contiguous().numpy().reshape(-1)
 
 
 def _unpack(flat: Tensor, post: int, pre: int) -> Tensor:
-    return flat.view(-1, pre, 16).transpose(1, 2).reshape(-1, pre)[:post]
+    return flat.view(-1, pre, LANES).transpose(1, 2).reshape(-1, pre)[:post]
 
 
 def _numpy(x: Tensor):
@@ -80,7 +85,7 @@ _threads = cache(ThreadPoolExecutor)
 
 
 def _after_fork() -> None:
-    """A forked process has none of its parent's threads, neither these nor torch's, and would wait for them for ever."""
+    """A forked process has none of its parent's threads, neither these nor torch's: it waits for them for ever."""
     _threads.cache_clear()
     torch.set_num_threads(1)
 
@@ -94,16 +99,16 @@ def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False
     post = weight.shape[0]
     out = _empty(batch, time, post)
     args = _numpy(x), _pack(weight), _pack(decay), backwards, out.numpy()
-    _spread(kernels.integrate, batch * _up(post, 16) // 16, *args)
+    _spread(kernels.integrate, batch * _up(post, LANES) // LANES, *args)
     return out
 
 
 def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
     """dL/dw and dL/dr of one decay per synapse, from dL/dV, where x[t - lag] enters at step t."""
     post, pre = weight.shape
-    grad_w, grad_ur = torch.zeros(_up(post, 16) * pre), torch.zeros(_up(post, 16) * pre)
+    grad_w, grad_ur = _zeros(_up(post, LANES) * pre), _zeros(_up(post, LANES) * pre)
     args = _numpy(x), lag, _numpy(g), _pack(decay), grad_w.numpy(), grad_ur.numpy()
-    _spread(kernels.gradients, _up(post, 16) // 16, *args)
+    _spread(kernels.gradients, _up(post, LANES) // LANES, *args)
     return _unpack(grad_w, post, pre), _unpack(grad_ur, post, pre) * weight
 
 
@@ -134,7 +139,7 @@ class _SharedCurrent(torch.autograd.Function):
     def forward(ctx, x, weight, r):
         ctx.save_for_backward(x, weight, r)
         out = _empty(*x.shape[:2], len(weight))
-        row = _up(len(weight), 16)
+        row = _up(len(weight), LANES)
         w = F.pad(weight.detach().T, (0, row - len(weight))).contiguous().numpy()
         args = _numpy(x), w, _pad_row(r, row), out.numpy()
         _spread(kernels.shared_current, len(x), *args)
@@ -152,11 +157,11 @@ class _SharedCurrent(torch.autograd.Function):
 def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor, learn_r: bool, keep_a: bool = False):
     """dL/dw, dL/dr and a of one decay per neuron, where x[t - lag] enters at step t."""
     batch, time, post = g.shape
-    pre, row = x.shape[2], _up(post, 16)
-    a = _empty(batch, time, row) if keep_a else torch.empty(0, 0, 0)
-    sum_a, sum_b = torch.zeros(pre, row), torch.zeros(pre, row if learn_r else 0)
+    pre, row = x.shape[2], _up(post, LANES)
+    a = _empty(batch, time, row) if keep_a else _empty(0, 0, 0)
+    sum_a, sum_b = _zeros(pre, row), _zeros(pre, row if learn_r else 0)
     args = _numpy(x), lag, _numpy(g), _pad_row(r, row), a.numpy(), sum_a.numpy(), sum_b.numpy()
-    _spread(kernels.shared_gradients, row // 16, *args)
+    _spread(kernels.shared_gradients, row // LANES, *args)
     grad_r = (sum_b[:, :post].T * weight).sum(1) if learn_r else None
     return sum_a[:, :post].T, grad_r, a[:, :, :post]
 
@@ -186,7 +191,7 @@ class _Spiking(torch.autograd.Function):
     def forward(ctx, current, weight, decay, kappa, threshold, adaptation, surrogate):
         ctx.set_materialize_grads(False)
         batch, time, post = current.shape
-        row = _up(post, 16)
+        row = _up(post, LANES)
         if weight is None:
             recurrent = kernels.ABSENT
         else:
@@ -214,11 +219,11 @@ class _Spiking(torch.autograd.Function):
         recurrent, threshold, adaptation, surrogate = ctx.rest
         learn_w, learn_r, learn_kappa = ctx.needs_input_grad[1:4]
         batch, time, post = V.shape
-        row = _up(post, 16)
+        row = _up(post, LANES)
         # `back_one` takes neurons after a spike two at a time, hence an even number of rows.
         w = EMPTY if weight is None else _pack(weight.T, _up(post, 2))
         r = _pack(decay.T, _up(post, 2)) if recurrent == kernels.PER_SYNAPSE else _decays(decay, recurrent, row)
-        g, grad_kappa = _empty(batch, time, post), torch.zeros(batch, row)
+        g, grad_kappa = _empty(batch, time, post), _zeros(batch, row)
         args = (
             EMPTY[:, None, None] if grad_V is None else _numpy(grad_V),
             EMPTY[:, None, None] if grad_Z is None else _numpy(grad_Z),

@@ -22,7 +22,7 @@ from numba import njit
 
 from ...compiled import compiled
 from ..surrogate import Kind
-from .lanes import add, fma, load, mul, reaches, splat, store, sub
+from .lanes import LANES, add, fma, load, mul, reaches, splat, store, sub
 
 ZERO, ONE, HALF, LN2, INVERSE_LN2 = np.float32((0, 1, 0.5, np.log(2), 1 / np.log(2)))
 TAYLOR = tuple(np.float32(1 / factorial(n)) for n in range(7))  # of e^x
@@ -75,14 +75,14 @@ def integrate(first, last, x, w, r, backwards, out):
     """
     time, pre = x.shape[1:]
     post = out.shape[2]
-    tiles = w.size // (16 * pre)
+    tiles = w.size // (LANES * pre)
     flat = out.reshape(-1)
     trial = np.empty(((time + 7) // 8 * 8, pre), np.float32)
     onset = np.empty(pre, np.int32)
-    u, edge = np.empty(pre * 16, np.float32), np.empty(128, np.float32)
+    u, edge = np.empty(pre * LANES, np.float32), np.empty(8 * LANES, np.float32)
     step = -1 if backwards else 1
     for job in range(first, last):
-        b, p = job // tiles, job % tiles * 16
+        b, p = job // tiles, job % tiles * LANES
         if job == first or p == 0:
             copy_trial(x, b, 0, backwards, trial)
             first_events(trial, onset)
@@ -92,8 +92,8 @@ def integrate(first, last, x, w, r, backwards, out):
             for i in range(pre):
                 if onset[i] >= t + 8:
                     continue  # no current yet
-                s = p * pre + i * 16
-                I, decay, weight = load(u, i * 16), load(r, s), load(w, s)
+                s = p * pre + i * LANES
+                I, decay, weight = load(u, i * LANES), load(r, s), load(w, s)
                 I = fma(decay, I, splat(trial[t, i]))
                 v0 = fma(weight, I, v0)
                 I = fma(decay, I, splat(trial[t + 1, i]))
@@ -110,15 +110,15 @@ def integrate(first, last, x, w, r, backwards, out):
                 v6 = fma(weight, I, v6)
                 I = fma(decay, I, splat(trial[t + 7, i]))
                 v7 = fma(weight, I, v7)
-                store(u, i * 16, I)
+                store(u, i * LANES, I)
             start = time - 1 - t if backwards else t
-            if t + 8 <= time and p + 16 <= post:
+            if t + 8 <= time and p + LANES <= post:
                 store_eight(flat, (b * time + start) * post + p, step * post, v0, v1, v2, v3, v4, v5, v6, v7)
             else:
-                store_eight(edge, 0, 16, v0, v1, v2, v3, v4, v5, v6, v7)
+                store_eight(edge, 0, LANES, v0, v1, v2, v3, v4, v5, v6, v7)
                 for k in range(min(8, time - t)):
-                    for j in range(min(16, post - p)):
-                        out[b, start + k * step, p + j] = edge[16 * k + j]
+                    for j in range(min(LANES, post - p)):
+                        out[b, start + k * step, p + j] = edge[LANES * k + j]
 
 
 @compiled
@@ -139,13 +139,13 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
     trial, errors = np.empty((steps, pre), np.float32), np.empty((steps, row), np.float32)
     flat = errors.reshape(-1)
     active, onset = np.empty((steps // 8, pre), np.bool_), np.empty(pre, np.int32)
-    states_a, states_b = np.empty(pre * 16, np.float32), np.empty(pre * 16, np.float32)
+    states_a, states_b = np.empty(pre * LANES, np.float32), np.empty(pre * LANES, np.float32)
     for b in range(batch):
         copy_trial(x, b, lag, False, trial)
         copy_trial(g, b, 0, False, errors)
         activity(trial, active)
         first_events(trial, onset)
-        for p in range(16 * first, 16 * last, 16):
+        for p in range(LANES * first, LANES * last, LANES):
             states_a[:] = 0
             states_b[:] = 0
             for t in range(steps - 8, -1, -8):
@@ -157,8 +157,8 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
                 for i in range(pre):
                     if onset[i] >= t + 8:
                         continue  # nothing enters at an earlier step, where a and b would matter
-                    s = p * pre + i * 16
-                    A, B, decay = load(states_a, i * 16), load(states_b, i * 16), load(r, s)
+                    s = p * pre + i * LANES
+                    A, B, decay = load(states_a, i * LANES), load(states_b, i * LANES), load(r, s)
                     if active[t // 8, i]:
                         W, U = load(grad_w, s), load(grad_ur, s)
                         B, A = fma(decay, B, A), fma(decay, A, g7)
@@ -188,8 +188,8 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
                         B, A = fma(decay, B, A), fma(decay, A, g2)
                         B, A = fma(decay, B, A), fma(decay, A, g1)
                         B, A = fma(decay, B, A), fma(decay, A, g0)
-                    store(states_a, i * 16, A)
-                    store(states_b, i * 16, B)
+                    store(states_a, i * LANES, A)
+                    store(states_b, i * LANES, B)
 
 
 @compiled
@@ -244,7 +244,7 @@ def shared_current(first, last, x, w, r, out):
             for t in range(start, stop):
                 arrived = x[b, t]
                 n = events(arrived, found)
-                for p in range(0, row, 16):
+                for p in range(0, row, LANES):
                     sum_ = mul(load(r, p), load(u, p))
                     for k in range(n):
                         i = found[k]
@@ -263,42 +263,42 @@ def shared_gradients(first, last, x, lag, g, r, a, sum_a, sum_b):
     batch, time, pre = x.shape
     row = r.size
     errors = np.zeros(time * row, np.float32)
-    states_a, states_b = np.empty(time * 16, np.float32), np.empty(time * 16, np.float32)
+    states_a, states_b = np.empty(time * LANES, np.float32), np.empty(time * LANES, np.float32)
     found, ends = np.empty(time * pre + 1, np.int32), np.zeros(time + 1, np.int64)
     flat, totals_a, totals_b = a.reshape(-1), sum_a.reshape(-1), sum_b.reshape(-1)
     for b in range(batch):
         rows_in(g, b, 0, time, errors, row)
         for t in range(lag, time):
             ends[t + 1] = ends[t] + events(x[b, t - lag], found[ends[t] :])
-        for p in range(16 * first, 16 * last, 16):
+        for p in range(LANES * first, LANES * last, LANES):
             decay = load(r, p)
             A, B = load(errors, (time - 1) * row + p), splat(ZERO)
-            store(states_a, 16 * (time - 1), A)
-            store(states_b, 16 * (time - 1), B)
+            store(states_a, LANES * (time - 1), A)
+            store(states_b, LANES * (time - 1), B)
             for t in range(time - 2, -1, -1):
                 B = add(mul(decay, B), A)
                 A = add(mul(decay, A), load(errors, t * row + p))
-                store(states_a, 16 * t, A)
-                store(states_b, 16 * t, B)
+                store(states_a, LANES * t, A)
+                store(states_b, LANES * t, B)
             if a.size:
                 for t in range(time):
-                    store(flat, (b * time + t) * row + p, load(states_a, 16 * t))
+                    store(flat, (b * time + t) * row + p, load(states_a, LANES * t))
             for t in range(lag, time):
                 for k in range(ends[t], ends[t + 1]):
                     i = found[k]
                     event, s = splat(x[b, t - lag, i]), i * row + p
-                    store(totals_a, s, fma(event, load(states_a, 16 * t), load(totals_a, s)))
+                    store(totals_a, s, fma(event, load(states_a, LANES * t), load(totals_a, s)))
                     if sum_b.size:
-                        store(totals_b, s, fma(event, load(states_b, 16 * t), load(totals_b, s)))
+                        store(totals_b, s, fma(event, load(states_b, LANES * t), load(totals_b, s)))
 
 
 @compiled
 def decay_ahead(I, r, ahead, pre, row):
     """Decay the carried currents by eight steps; ahead[k] receives their sum after k + 1 steps."""
-    for p in range(0, row, 16):
+    for p in range(0, row, LANES):
         v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = splat(ZERO)
         for i in range(pre):
-            s = p * pre + i * 16
+            s = p * pre + i * LANES
             current, decay = load(I, s), load(r, s)
             current = mul(decay, current)
             v0 = add(v0, current)
@@ -353,10 +353,10 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
                     known = n if recurrent == PER_SYNAPSE else 0
                     n = known + events(z[:pre], found[known:])
                     for k in range(known, n):
-                        origin[k] = found[k] * 16
+                        origin[k] = found[k] * LANES
                         if recurrent == PER_SYNAPSE:
                             origin[k] -= step * size
-                for p in range(0, row, 16):
+                for p in range(0, row, LANES):
                     if recurrent == PER_SYNAPSE:
                         arrives = load(ahead, step * row + p)
                         for k in range(n):
@@ -380,8 +380,8 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
                     store(spikes, step * row + p, fired)
             if recurrent == PER_SYNAPSE:
                 for k in range(n):
-                    for p in range(0, row, 16):
-                        s = p * pre + found[k] * 16
+                    for p in range(0, row, LANES):
+                        s = p * pre + found[k] * LANES
                         store(I, s, add(load(I, s), load(w, 7 * size + p * pre + origin[k])))
             rows_out(potential, row, V, b, start, stop)
             rows_out(spikes, row, Z, b, start, stop)
@@ -390,26 +390,26 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
 @compiled
 def back_one(now, r, w, state, back, row, post):
     """What step t + 1 sends back through the recurrent synapses to the neurons before them, one trial."""
-    for p in range(0, row, 16):
+    for p in range(0, row, LANES):
         even = odd = splat(ZERO)
         for j in range(0, post, 2):
-            s = (p * post) + j * 16
+            s = (p * post) + j * LANES
             S = fma(load(r, s), load(state, s), splat(now[j]))
             store(state, s, S)
             even = fma(load(w, s), S, even)
-            S = fma(load(r, s + 16), load(state, s + 16), splat(now[j + 1]))
-            store(state, s + 16, S)
-            odd = fma(load(w, s + 16), S, odd)
+            S = fma(load(r, s + LANES), load(state, s + LANES), splat(now[j + 1]))
+            store(state, s + LANES, S)
+            odd = fma(load(w, s + LANES), S, odd)
         store(back, p, add(even, odd))
 
 
 @compiled
 def back_four(now, r, w, state, back, row, post):
     """The same for four trials, which share what is read of r and w."""
-    for p in range(0, row, 16):
+    for p in range(0, row, LANES):
         v0 = v1 = v2 = v3 = splat(ZERO)
         for j in range(post):
-            s = p * post + j * 16
+            s = p * post + j * LANES
             decay, weight = load(r, s), load(w, s)
             S = fma(decay, load(state, s), splat(now[j]))
             store(state, s, S)
@@ -438,10 +438,10 @@ def back_shared(now, r, w, state, back, row, post):
     for m in range(4):
         for j in range(row):
             state[m * row + j] = r[j] * state[m * row + j] + now[m * row + j]
-    for p in range(0, row, 16):
+    for p in range(0, row, LANES):
         v0 = v1 = v2 = v3 = splat(ZERO)
         for j in range(post):
-            weight = load(w, p * post + j * 16)
+            weight = load(w, p * post + j * LANES)
             v0 = fma(weight, splat(state[j]), v0)
             v1 = fma(weight, splat(state[row + j]), v1)
             v2 = fma(weight, splat(state[2 * row + j]), v2)
@@ -499,7 +499,8 @@ def spike_backward(
 ):  # fmt: skip
     """g = dL/dV through reset, adaptation and recurrent synapses (w, r packed the transposed way).
 
-    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V or grad_Z may be empty: it is zero.
+    For ``surrogate``, ``constants`` and ``given`` see `surrogate_slopes`. grad_V and grad_Z may be
+    empty, which stands for zero.
     A job is four trials, side by side.
     """
     batch, time, neurons = g.shape
@@ -538,7 +539,7 @@ def spike_backward(
             for step in range(stop - start - 1, -1, -1):
                 for m in range(trials):
                     c = m * row
-                    for p in range(0, row, 16):
+                    for p in range(0, row, LANES):
                         o, s = step * row + p, c + p
                         J = load(reset, s)
                         dz = add(add(load(from_Z[m], o), mul(threshold, J)), mul(strength, load(adapt, s)))

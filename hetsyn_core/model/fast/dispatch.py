@@ -2,7 +2,7 @@
 
 Float32. On the CPU ("cpu") the loops in `cpu_kernels`, compiled by Numba; on a GPU ("gpu") the kernels in `gpu`,
 compiled by Triton. Each is imported when a tensor first asks for it, so that a GPU needs no Numba and a CPU no Triton.
-`torch.compile` breaks its graph here.
+A single step from a state is the reference's: there is nothing to save. `torch.compile` breaks its graph here.
 """
 
 import os
@@ -86,6 +86,8 @@ def synaptic_current(
         RuntimeError: `torch.export`, `torch.jit.trace` or `torch.func` asks for what only the reference can.
     """
     refuse_transforms()
+    if state is not None and x.shape[1] == 1:
+        return reference.synaptic_current(x, weight, decay, state)
     integrate = _module(x).synaptic_current
     if state is None:
         return integrate(x, weight, decay)
@@ -112,15 +114,17 @@ def spiking(
         RuntimeError: `torch.export`, `torch.jit.trace` or `torch.func` asks for what only the reference can.
     """
     refuse_transforms()
-    fire = partial(
-        _module(current).spiking,
-        recurrent_weight=recurrent_weight,
-        recurrent_decay=recurrent_decay,
-        reset_decay=reset_decay,
-        threshold=threshold,
-        adaptation=adaptation,
-        surrogate=surrogate,
-    )
+    settings = {
+        "recurrent_weight": recurrent_weight,
+        "recurrent_decay": recurrent_decay,
+        "reset_decay": reset_decay,
+        "threshold": threshold,
+        "adaptation": adaptation,
+        "surrogate": surrogate,
+    }
+    if state is not None and current.shape[1] == 1:
+        return reference.spiking(current, **settings, state=state)
+    fire = partial(_module(current).spiking, **settings)
     if state is None:
         return fire(current)
     check_neuron_state(state, current, recurrent_weight, recurrent_decay)
