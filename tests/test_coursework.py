@@ -17,8 +17,8 @@ import psutil
 import pytest
 import torch
 from nbgrader.utils import is_grade, is_solution
+from small_exercise import SMALL, solved
 
-from small_exercise import SMALL, own, question, solved, stripped
 from tools.coursework import assign, fence, grade
 from tools.coursework.feedback import page
 from tools.coursework.matching import Exercise, match, merge
