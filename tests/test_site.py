@@ -65,18 +65,39 @@ def test_the_map_names_every_file_of_records_and_its_command():
 
 @pytest.mark.parametrize("name", sorted(cells("functions")))
 def test_the_map_names_functions_that_exist(name):
-    module, _, attribute = f"hetsyn_core.{name}".rpartition(".")
-    try:
-        importlib.import_module(f"hetsyn_core.{name}")
-    except ModuleNotFoundError:
-        assert hasattr(importlib.import_module(module), attribute)
+    assert exists(name if name.startswith("tools.") else f"hetsyn_core.{name}")
 
 
 def test_running_md_has_a_line_for_every_notebook():
     lines = re.findall(
-        r"^papermill .* notebooks/(\w+)\.ipynb build/(\w+)\.ipynb", (ROOT / "docs/running.md").read_text(), re.M
+        r"^papermill .* notebooks/(\w+)\.ipynb build/(\w+)\.ipynb -p profile paper$",
+        (ROOT / "docs/running.md").read_text(),
+        re.M,
     )
     assert lines == [(path.stem, path.stem) for path in NOTEBOOKS]
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_modules_and_files_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    modules = set(re.findall(r"\b((?:hetsyn_core|tools)(?:\.[a-z_0-9]+)+)", text))
+    text = text.replace("NN_what", "00_start_here")
+    files = set(re.findall(r"\b((?:hetsyn_core|tools|notebooks|tests|docs|colab|binder)/[\w/]*(?:\.\w+)?)", text))
+    absent = {name for name in modules if not exists(name)} | {name for name in files if not (ROOT / name).exists()}
+    assert absent == set()
+
+
+def exists(name):
+    """Whether a dotted name is a module, or in one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        return hasattr(importlib.import_module(module), attribute)
+    return True
 
 
 # Docstrings are reStructuredText with Google's sections: the site shows them as they are
