@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import nbformat
 import pytest
-from small_exercise import SMALL, own, solved, stripped
+from small_exercise import SMALL, own, solved, stripped, zipped
 
 from tools.coursework import assign, matching, reading, submissions
 from tools.coursework.choosing import Kind, choose
@@ -45,14 +45,6 @@ def chosen(folder, files, times=None):
 
 def said(remarks, *looks):
     return "; ".join(remark.text for remark in remarks if not looks or remark.look in looks)
-
-
-def zipped(files, date=(2024, 1, 2, 3, 4, 6)):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, date), content, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
 
 
 def variant(text):

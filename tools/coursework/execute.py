@@ -50,10 +50,15 @@ class Client(NotebookClient):
         return super().output(outs, msg, display_id, cell_index)
 
 
+WAITED = "this cell took too long by the clock on the wall"
+
+
 def said(cell: NotebookNode, cell_index: int, execute_reply: dict | None) -> None:
     """Note what the kernel replied to a cell: the only proof that it ran. Outputs get lost where one floods them."""
     content = execute_reply["content"] if execute_reply else {"status": "no reply"}
     cell.metadata["status"] = content["status"]
+    if content.get("evalue") == WAITED:
+        cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
     if content["status"] != "ok" and not any(output.output_type == "error" for output in cell.outputs):
         cell.outputs.append(error(content.get("ename", ""), content.get("evalue", "")))
 
@@ -121,9 +126,6 @@ class Watch:
 
 class OutOfTimeError(Exception):
     """The notebook as a whole has run too long by the clock on the wall."""
-
-
-WAITED = "this cell took too long by the clock on the wall"
 
 
 async def execute(

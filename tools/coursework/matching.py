@@ -41,7 +41,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a submission. ``name`` is the id of the cell of the exercise that it is; one of the student's has ""."""
+    """A cell of a submission; ``name`` is the id of the cell of the exercise that it is, "" if it is the student's."""
 
     name: str
     text: str
