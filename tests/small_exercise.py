@@ -66,10 +66,10 @@ def stripped(notebook):
 
 @dataclass(frozen=True)
 class Odd:
-    """What a student hands in, {path: content}, whether it is worth all points or none, and what a person looks at."""
+    """What a student hands in, {path: content}, which share of the points it is worth, and what a person looks at."""
 
     files: dict[str, bytes]
-    right: bool = True
+    share: float = 1
     look: str = ""
 
 
@@ -95,12 +95,12 @@ def odd(name, source):
     wordless = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("a = 1"), nbformat.v4.new_markdown_cell("?")])
     return {
         "checkout": Odd({f"notebooks/exercises/{file}": write(source), f"notebooks/my_exercises/{file}": right}),
-        "checkout unsolved": Odd({f"exercises/{file}": write(source), f"my_exercises/{file}": untouched}, False),
+        "checkout unsolved": Odd({f"exercises/{file}": write(source), f"my_exercises/{file}": untouched}, 0),
         "built copy": Odd({f"build/coursework/{file}": untouched, f"zz/{file}": right}),
-        "our solution": Odd({f"exercises/{file}": write(source)}, False, "no work of the student's own"),
+        "our solution": Odd({f"exercises/{file}": write(source)}, 0, "no work of the student's own"),
         "copied cell": Odd({file: write(copied)}),
         "lost marks": Odd({file: write(stripped(own(source)))}),
-        "no marks": Odd({file: write(wordless)}, False, "no marked cells found"),
+        "no marks": Odd({file: write(wordless)}, 0, "no marked cells found"),
         "named": Odd({f"ada_{file.upper()}": right}),
         "platform": Odd({f"lovelaceada_12345_67890_{name}-1.ipynb": right}),
         "zip": Odd({"homework.zip": zipped({f"homework/{file}": right, "homework/notes.txt": b""})}),
@@ -109,7 +109,7 @@ def odd(name, source):
         "utf-16": Odd({file: accented.decode().encode("utf-16")}),
         "ansi": Odd({file: accented.decode().encode("cp1252")}),
         "helper": Odd({f"work/{file}": helped(""), "work/my_helper.py": b"one = 1\n"}),
-        "helper left out": Odd({file: helped("")}, False, "No module named 'my_helper': was a file left out?"),
-        "other files": Odd({"report.pdf": b"%PDF", f"{name}.py": b"x = 1"}, False, "2 other files lie there: "),
-        "waits": Odd({file: solved("import time\ntime.sleep(12)\n", source)}),
+        "helper left out": Odd({file: helped("")}, 0.5, "No module named 'my_helper': was a file left out?"),
+        "other files": Odd({"report.pdf": b"%PDF", f"{name}.py": b"x = 1"}, 0, "2 other files lie there: "),
+        "waits": Odd({file: solved("import time\ntime.sleep(7)\n", source)}),
     }

@@ -291,7 +291,7 @@ def test_right_and_wrong_are_told_apart(graded):
 def test_what_real_classes_hand_in_is_graded(graded, student):
     rows, _, out, printed = graded
     handed_in, row = odd("small", SMALL)[student], rows[student]
-    assert row["points"] == ("8" if handed_in.right else "0"), row
+    assert row["points"] == f"{8 * handed_in.share:g}", row
     assert handed_in.look in row["look by hand"] and bool(handed_in.look) == bool(row["look by hand"]), row
     assert handed_in.look in html.unescape((out / f"{student}.html").read_text())
     ends = printed[printed.index("Look by hand at ") :]
@@ -425,8 +425,8 @@ def test_a_class_of_fifty_with_the_real_exercises(tmp_path):
     for report in reports:
         kind, names = handed_in[report.student]
         strange = odd(FIRST, SOURCES[FIRST]).get(kind)
-        right = strange.right if strange else kind == "right" or HOSTILE.get(kind, (0, 0))[1] == 8
-        wrong = kind in ("untouched", "noise") or (strange and not strange.right)
+        right = strange.share == 1 if strange else kind == "right" or HOSTILE.get(kind, (0, 0))[1] == 8
+        wrong = kind in ("untouched", "noise") or (strange and strange.share < 1)
         if strange:
             assert strange.look in "; ".join(report.says(by_hand=True)), report
         for result in report.results:
