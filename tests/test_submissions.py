@@ -88,7 +88,7 @@ def passes(notebook):
 def test_the_students_own_work_is_taken(tmp_path, files, kind, name):
     found, _ = chosen(tmp_path, files)
     assert found.kind == Kind[kind]
-    assert f"{name}" in said(found.remarks).split(" was taken of 2 files")[0]
+    assert f"of 2 files {name}" in said(found.remarks)
 
 
 def test_our_solution_alone_earns_nothing_and_a_person_looks(tmp_path):
@@ -104,18 +104,18 @@ def test_a_solution_of_ours_in_one_of_the_cells_is_noted(tmp_path):
     notebook = own()
     notebook.cells[0].source = SMALL.cells[0].source
     found, _ = chosen(tmp_path, {"small.ipynb": nbformat.writes(notebook).encode()})
-    assert found.kind == Kind.OWN and "twice holds the solution" in said(found.remarks, Look.YES)
+    assert found.kind == Kind.OWN and "twice holds the published solution" in said(found.remarks, Look.YES)
 
 
 def test_the_newest_attempt_is_taken(tmp_path):
     files = {"small.ipynb": variant("first"), "small (1).ipynb": variant("second")}
     for newer, older in ("small (1).ipynb", "small.ipynb"), ("small.ipynb", "small (1).ipynb"):
         found, _ = chosen(tmp_path, files, {f"ada/{newer}": NEW, f"ada/{older}": OLD})
-        assert said(found.remarks) == f"{newer} was taken of 2 files, the newest; not {older}"
+        assert said(found.remarks) == f"of 2 files {newer} was graded, the newest; not {older}"
         assert [remark.look for remark in found.remarks] == [Look.IF_POINTS_ARE_MISSING]
     found, _ = chosen(tmp_path, files, dict.fromkeys((f"ada/{name}" for name in files), NEW))
     assert "which is newer is not certain" in said(found.remarks, Look.YES)
-    assert "small (1).ipynb was taken" in said(found.remarks)
+    assert "small (1).ipynb was graded" in said(found.remarks)
 
 
 def test_copies_with_the_same_answers_leave_no_doubt(tmp_path):

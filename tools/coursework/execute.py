@@ -65,7 +65,7 @@ def said(cell: NotebookNode, cell_index: int, execute_reply: dict | None) -> Non
 
 def error(name: str, text: str) -> NotebookNode:
     """An error among the outputs of a cell."""
-    return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[])
+    return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}".strip(": ")])
 
 
 def processor_seconds() -> float:
@@ -177,6 +177,8 @@ async def execute(
         if cell.metadata.get("status") != "ok":
             others = [output for output in cell.outputs if output.output_type != "error"]
             cell.outputs = [*others, error("TimeoutError", f"this cell used more than {cell_s} s of processor time")]
+    if watch.stopped:
+        note = note or f"a cell was stopped after {cell_s} s of processor time"
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     if any(output.output_type == "error" and output.evalue == WAITED for output in outputs):
         note, waited = note or f"a cell took more than {patience * cell_s} s by the clock on the wall", True
