@@ -220,6 +220,18 @@ def test_a_zip_is_looked_into_and_does_no_harm(tmp_path):
     assert text.count("leads out of it") == 3 and "b.zip cannot be opened" in text and "2.zip was left out" in text
 
 
+def test_much_that_is_packed_small_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "MOST_MB", 1)
+    monkeypatch.setattr("tools.coursework.choosing.MOST_MB", 1)
+    large = zipped({"a.txt": b" " * 600_000})
+    inner = {f"{k}.zip": large + b" " * 600_000 for k in range(2)}
+    (submission,) = hand_in(tmp_path / "zips", {"ada/a.zip": zipped(inner)}).submissions
+    assert submission.files == [] and "zips of more than 1 MB" in said(submission.remarks, Look.YES)
+    many = {"small.ipynb": solved()} | {f"x/{k}/small.ipynb": b" " * 600_000 for k in range(3)}
+    found, left = chosen(tmp_path / "many", {"a.zip": zipped(many)})
+    assert found.kind == Kind.OWN and left == ["a.zip/x/1/small.ipynb", "a.zip/x/2/small.ipynb"]
+
+
 def test_a_link_in_a_zip_is_not_followed(tmp_path):
     info = zipfile.ZipInfo("small.ipynb")
     info.external_attr = 0o120777 << 16

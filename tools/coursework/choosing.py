@@ -9,7 +9,7 @@ from hetsyn_core.paths import ROOT
 
 from .matching import Exercise, Matched, match
 from .reading import read_notebook
-from .submissions import File, Look, Remark, Submission, UnreadableError, exercise_of, is_notebook
+from .submissions import MOST_MB, File, Look, Remark, Submission, UnreadableError, exercise_of, is_notebook
 
 MOST_BESIDE = 200  # files carried along
 MOST_BESIDE_MB = 20  # together
@@ -73,9 +73,10 @@ class Chosen:
 def choose(submission: Submission, exercises: list[Exercise]) -> Chosen:
     """Sort the files of a student to the exercises, and choose one for each."""
     candidates: dict[str, list[Candidate]] = {exercise.name: [] for exercise in exercises}
-    others = []
+    others, size = [], 0
     for file in submission.files:
-        candidate = _candidate(file, exercises) if is_notebook(file.name) else None
+        size += file.size if is_notebook(file.name) else 0
+        candidate = _candidate(file, exercises) if is_notebook(file.name) and size <= MOST_MB * 1e6 else None
         if candidate is None:
             others.append(file)
         else:
