@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import nbformat
 import pytest
-from small_exercise import SMALL, own, solved, stripped
+from small_exercise import SMALL, own, solved, stripped, zipped
 
 from tools.coursework import assign, matching, reading, submissions
 from tools.coursework.choosing import Kind, choose
@@ -45,14 +45,6 @@ def chosen(folder, files, times=None):
 
 def said(remarks, *looks):
     return "; ".join(remark.text for remark in remarks if not looks or remark.look in looks)
-
-
-def zipped(files, date=(2024, 1, 2, 3, 4, 6)):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, date), content, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
 
 
 def variant(text):
@@ -96,7 +88,7 @@ def passes(notebook):
 def test_the_students_own_work_is_taken(tmp_path, files, kind, name):
     found, _ = chosen(tmp_path, files)
     assert found.kind == Kind[kind]
-    assert f"{name}" in said(found.remarks).split(" was taken of 2 files")[0]
+    assert f"of 2 files {name}" in said(found.remarks)
 
 
 def test_our_solution_alone_earns_nothing_and_a_person_looks(tmp_path):
@@ -112,18 +104,18 @@ def test_a_solution_of_ours_in_one_of_the_cells_is_noted(tmp_path):
     notebook = own()
     notebook.cells[0].source = SMALL.cells[0].source
     found, _ = chosen(tmp_path, {"small.ipynb": nbformat.writes(notebook).encode()})
-    assert found.kind == Kind.OWN and "twice holds the solution" in said(found.remarks, Look.YES)
+    assert found.kind == Kind.OWN and "twice holds the published solution" in said(found.remarks, Look.YES)
 
 
 def test_the_newest_attempt_is_taken(tmp_path):
     files = {"small.ipynb": variant("first"), "small (1).ipynb": variant("second")}
     for newer, older in ("small (1).ipynb", "small.ipynb"), ("small.ipynb", "small (1).ipynb"):
         found, _ = chosen(tmp_path, files, {f"ada/{newer}": NEW, f"ada/{older}": OLD})
-        assert said(found.remarks) == f"{newer} was taken of 2 files, the newest; not {older}"
+        assert said(found.remarks) == f"of 2 files {newer} was graded, the newest; not {older}"
         assert [remark.look for remark in found.remarks] == [Look.IF_POINTS_ARE_MISSING]
     found, _ = chosen(tmp_path, files, dict.fromkeys((f"ada/{name}" for name in files), NEW))
     assert "which is newer is not certain" in said(found.remarks, Look.YES)
-    assert "small (1).ipynb was taken" in said(found.remarks)
+    assert "small (1).ipynb was graded" in said(found.remarks)
 
 
 def test_copies_with_the_same_answers_leave_no_doubt(tmp_path):
@@ -226,6 +218,18 @@ def test_a_zip_is_looked_into_and_does_no_harm(tmp_path):
     assert submission.files == []
     text = said(submission.remarks, Look.YES)
     assert text.count("leads out of it") == 3 and "b.zip cannot be opened" in text and "2.zip was left out" in text
+
+
+def test_much_that_is_packed_small_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "MOST_MB", 1)
+    monkeypatch.setattr("tools.coursework.choosing.MOST_MB", 1)
+    large = zipped({"a.txt": b" " * 600_000})
+    inner = {f"{k}.zip": large + b" " * 600_000 for k in range(2)}
+    (submission,) = hand_in(tmp_path / "zips", {"ada/a.zip": zipped(inner)}).submissions
+    assert submission.files == [] and "zips of more than 1 MB" in said(submission.remarks, Look.YES)
+    many = {"small.ipynb": solved()} | {f"x/{k}/small.ipynb": b" " * 600_000 for k in range(3)}
+    found, left = chosen(tmp_path / "many", {"a.zip": zipped(many)})
+    assert found.kind == Kind.OWN and left == ["a.zip/x/1/small.ipynb", "a.zip/x/2/small.ipynb"]
 
 
 def test_a_link_in_a_zip_is_not_followed(tmp_path):

@@ -9,7 +9,7 @@ from hetsyn_core.paths import ROOT
 
 from .matching import Exercise, Matched, match
 from .reading import read_notebook
-from .submissions import File, Look, Remark, Submission, UnreadableError, exercise_of, is_notebook
+from .submissions import MOST_MB, File, Look, Remark, Submission, UnreadableError, exercise_of, is_notebook
 
 MOST_BESIDE = 200  # files carried along
 MOST_BESIDE_MB = 20  # together
@@ -73,9 +73,10 @@ class Chosen:
 def choose(submission: Submission, exercises: list[Exercise]) -> Chosen:
     """Sort the files of a student to the exercises, and choose one for each."""
     candidates: dict[str, list[Candidate]] = {exercise.name: [] for exercise in exercises}
-    others = []
+    others, size = [], 0
     for file in submission.files:
-        candidate = _candidate(file, exercises) if is_notebook(file.name) else None
+        size += file.size if is_notebook(file.name) else 0
+        candidate = _candidate(file, exercises) if is_notebook(file.name) and size <= MOST_MB * 1e6 else None
         if candidate is None:
             others.append(file)
         else:
@@ -92,7 +93,11 @@ def _candidate(file: File, exercises: list[Exercise]) -> tuple[str, Candidate] |
     try:
         notebook, remarks = read_notebook(file.read())
     except UnreadableError as error:
-        return (named, Candidate(file, Kind.UNREADABLE, None, [Remark(str(error), Look.YES)])) if named else None
+        return (
+            (named, Candidate(file, Kind.UNREADABLE, None, [Remark(f"{file.path}: {error}", Look.YES)]))
+            if named
+            else None
+        )
     matches = [match(exercise, notebook) for exercise in exercises]
     complete = [matched for matched in matches if matched.answers and all(matched.answers.values())]
     by_cells = complete[0].exercise.name if len(complete) == 1 else ""
@@ -104,14 +109,16 @@ def _candidate(file: File, exercises: list[Exercise]) -> tuple[str, Candidate] |
     if name != named:
         remarks = [*remarks, Remark(f"{file.path} was told by its cells, not by its name")]
     if matched.answers and len(matched.ours) == len(matched.answers):
-        only = "the exercise as it lies in the repository, with its solution: no work of the student's own"
+        only = f"{file.path} is the exercise with its published solution: no work of the student's own"
         return name, Candidate(file, Kind.SOURCE, matched, [*remarks, Remark(only, Look.YES)])
     if matched.is_empty:
-        return name, Candidate(file, Kind.UNMARKED, None, [*remarks, Remark("no marked cells found", Look.YES)])
+        return name, Candidate(
+            file, Kind.UNMARKED, None, [*remarks, Remark(f"{file.path}: no marked cells found, look by hand", Look.YES)]
+        )
     if matched.is_untouched:
-        return name, Candidate(file, Kind.UNTOUCHED, matched, [*remarks, Remark("nothing was written")])
+        return name, Candidate(file, Kind.UNTOUCHED, matched, [*remarks, Remark("nothing was written into it")])
     if matched.ours:
-        text = f"{', '.join(matched.ours)} holds the solution that lies in the repository"
+        text = f"{', '.join(matched.ours)} holds the published solution"
         remarks.append(Remark(text, Look.YES))
     return name, Candidate(file, Kind.OWN, matched, remarks)
 
@@ -140,10 +147,10 @@ def _why(best: Candidate, rest: list[Candidate]) -> list[Remark]:
         for other in rest
         if other.kind == best.kind == Kind.OWN and [*_texts(other.matched)] != [*_texts(best.matched)]
     ]
-    taken = f"{best.file.path} was taken of {len(rest) + 1} files"
+    taken = f"of {len(rest) + 1} files {best.file.path} was graded"
     if any(other.kind == Kind.UNREADABLE != best.kind for other in rest):
         bad = next(other for other in rest if other.kind == Kind.UNREADABLE)
-        return [Remark(f"{taken}; {bad.file.path} cannot be used: {bad.remarks[0].text}", Look.YES)]
+        return [Remark(f"{taken}; not {bad.remarks[0].text}", Look.YES)]
     if not rivals:
         names = ", ".join(f"{other.file.path} ({DESCRIBED[other.kind]})" for other in rest[:3])
         return [Remark(f"{taken}; not {names}{', ...' if len(rest) > 3 else ''}")]
@@ -158,7 +165,7 @@ def _why(best: Candidate, rest: list[Candidate]) -> list[Remark]:
 
 
 DESCRIBED = {
-    Kind.SOURCE: "our solution",
+    Kind.SOURCE: "the published solution",
     Kind.UNTOUCHED: "untouched",
     Kind.UNREADABLE: "unreadable",
     Kind.UNMARKED: "no marked cells",

@@ -50,17 +50,22 @@ class Client(NotebookClient):
         return super().output(outs, msg, display_id, cell_index)
 
 
+WAITED = "this cell took too long by the clock on the wall"
+
+
 def said(cell: NotebookNode, cell_index: int, execute_reply: dict | None) -> None:
     """Note what the kernel replied to a cell: the only proof that it ran. Outputs get lost where one floods them."""
     content = execute_reply["content"] if execute_reply else {"status": "no reply"}
     cell.metadata["status"] = content["status"]
+    if content.get("evalue") == WAITED:
+        cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
     if content["status"] != "ok" and not any(output.output_type == "error" for output in cell.outputs):
         cell.outputs.append(error(content.get("ename", ""), content.get("evalue", "")))
 
 
 def error(name: str, text: str) -> NotebookNode:
     """An error among the outputs of a cell."""
-    return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[])
+    return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}".strip(": ")])
 
 
 def processor_seconds() -> float:
@@ -123,9 +128,6 @@ class OutOfTimeError(Exception):
     """The notebook as a whole has run too long by the clock on the wall."""
 
 
-WAITED = "this cell took too long by the clock on the wall"
-
-
 async def execute(
     notebook: NotebookNode, cell_s: int, notebook_s: int, patience: int, output_mb: float
 ) -> tuple[str, bool]:
@@ -175,6 +177,8 @@ async def execute(
         if cell.metadata.get("status") != "ok":
             others = [output for output in cell.outputs if output.output_type != "error"]
             cell.outputs = [*others, error("TimeoutError", f"this cell used more than {cell_s} s of processor time")]
+    if watch.stopped:
+        note = note or f"a cell was stopped after {cell_s} s of processor time"
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     if any(output.output_type == "error" and output.evalue == WAITED for output in outputs):
         note, waited = note or f"a cell took more than {patience * cell_s} s by the clock on the wall", True

@@ -34,7 +34,7 @@ def page(report) -> str:
     """
     student = escape(report.student)
     parts = [HEAD.format(student=student), f"<h1>{student}: {report.points:g} of {report.out_of:g} points</h1>"]
-    for title, by_hand in ("To be looked at by hand", True), ("Notes", False):
+    for title, by_hand in ("Look by hand: a person should check this", True), ("Notes", False):
         if texts := report.says(by_hand):
             items = "".join(f"<li>{escape(text)}</li>" for text in texts)
             parts.append(

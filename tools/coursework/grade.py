@@ -22,7 +22,7 @@ from hetsyn_core.paths import ROOT, write_whole
 
 from . import fence, running
 from .assign import SOURCES, read
-from .choosing import Chosen, Found, Kind, choose
+from .choosing import MISSING, Chosen, Found, Kind, choose
 from .feedback import page
 from .fence import Limits
 from .matching import Exercise, match, merge
@@ -122,7 +122,7 @@ def score(notebook: NotebookNode) -> list[Mark]:
 def nothing(exercise: Exercise, remarks: list[Remark]) -> Result:
     """No points: there is nothing that could run."""
     tests = [cell.metadata.nbgrader for cell in exercise.source.cells if is_grade(cell)]
-    why = remarks[-1].text if remarks else ""
+    why = "not handed in" if remarks == MISSING.remarks else "did not run"
     return Result(exercise.name, [Mark(test.grade_id, 0.0, float(test.points), why) for test in tests], remarks)
 
 
@@ -135,7 +135,7 @@ def grade_one(exercise: Exercise, found: Found, limits: Limits, work: Path, hidd
     except TimeoutError as error:
         return nothing(exercise, [*found.remarks, Remark(str(error), Look.YES)])
     except (ChildProcessError, ValueError) as error:
-        return nothing(exercise, [*found.remarks, Remark(str(error), Look.IF_POINTS_ARE_MISSING)])
+        return nothing(exercise, [*found.remarks, Remark(f"the run gave no result: {error}", Look.YES)])
     remarks = list(found.remarks)
     if ran.note:
         remarks.append(Remark(ran.note, Look.YES if ran.waited else Look.NO))

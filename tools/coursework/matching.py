@@ -41,7 +41,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a submission. ``name`` is the id of the exercise's cell that it is; one of the student's own has ""."""
+    """A cell of a submission; ``name`` is the id of the cell of the exercise that it is, "" if it is the student's."""
 
     name: str
     text: str
@@ -159,7 +159,7 @@ def _by_text(exercise: Exercise, cells: list[NotebookNode], names: list[str]) ->
     # What is read-only comes back as it was. Hidden tests all read the same: the next one in order is meant.
     for ours in exercise.handed_out.cells:
         name = grade_id(ours)
-        if name and name not in names and not is_solution(ours):
+        if name and name not in names and not is_solution(ours) and ours.source.strip():
             for k, cell in enumerate(cells):
                 if not names[k] and cell.cell_type == "code" and same(cell.source, ours.source):
                     names[k] = name

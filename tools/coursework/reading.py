@@ -43,7 +43,8 @@ def read_notebook(content: bytes) -> tuple[NotebookNode, list[Remark]]:
         raise UnreadableError("not a notebook: JSON, but without cells")
     try:
         with warnings.catch_warnings(action="ignore"):
-            for cell in data.get("cells", []):  # some programs leave out what is empty
+            data = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5} | data  # some programs leave out what is empty
+            for cell in data.get("cells", []):
                 for name, empty in {"cell_type": "code", "metadata": {}, "source": "", "outputs": []}.items():
                     cell.setdefault(name, empty)
             notebook = nbformat.convert(nbformat.reader.reads(json.dumps(data)), 4)

@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 LARGEST_MB = 50  # of a file
+MOST_MB = 500  # of a student's notebooks together, and of the zips in a zip
 MOST_MEMBERS = 20_000  # of a zip
 DEEPEST = 2  # a zip in a zip
 NOT_THEIRS = {"__MACOSX", "__pycache__", "node_modules", "site-packages"}
@@ -207,9 +208,12 @@ def _open_zip(content: Path | io.BytesIO, shown: PurePosixPath, submission: Subm
     if len(members) > MOST_MEMBERS:
         doubt(f"holds more than {MOST_MEMBERS} files and was left out")
         return
+    if sum(info.file_size for info in members if info.filename.lower().endswith(".zip")) > MOST_MB * 1e6:
+        doubt(f"holds zips of more than {MOST_MB} MB and was left out")
+        return
     for info in members:
         inside = PurePosixPath(printable(info.filename).replace("\\", "/"))
-        if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
+        if not inside.parts or inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
             doubt(f"holds a file that leads out of it, {inside}, which was left out")
         elif not _not_theirs(inside.parts):
             file = _member(archive, info, shown, inside)
