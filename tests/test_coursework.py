@@ -61,7 +61,7 @@ def choose(shape, share, generator): return (torch.arange(20) < 6).view(4, 5)
 def hold(parameter, mask, initial): parameter.data.flatten()[:3].copy_(torch.tensor([0.9, 0.2, 0.7]))
 """,
     "06_own_task": """
-class Interval(Run):
+class Interval(Task):
     iterations: int = 1
     def __init__(self, **settings): object.__setattr__(self, "batch", 8)
     def sizes(self): return 10, 40, 2

@@ -72,7 +72,9 @@ def test_side_by_side_gives_the_same_records_in_order():
 
 def test_only_what_is_missing_is_trained(monkeypatch):
     trained = []
-    monkeypatch.setattr(sweep, "train", lambda one, **rest: trained.append(one.seed) or train(one))
+    monkeypatch.setattr(
+        sweep, "train", lambda one, **rest: trained.append(one.seed) or train(one, detail=rest["detail"])
+    )
     with ThreadPoolExecutor(1) as pool:
         sweep.run([small(seed=0)], executor=pool)
         sweep.run([small(seed=0), small(seed=1)], executor=pool)
