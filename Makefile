@@ -93,7 +93,7 @@ $(READY): pyproject.toml constraints.txt
 	echo "$(CURDIR)" > $@
 
 $(TOOLS): $(READY)
-	@echo "Installing what the tests, the site and grading need besides: about $(MORE)"
+	@echo "Installing what the tests, the site and grading need besides: about 1 GB more"
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $@
 

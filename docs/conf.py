@@ -1,6 +1,5 @@
 """Sphinx settings of the site. `python -m tools.site` lays out its sources and builds it."""
 
-import re
 import tomllib
 from importlib.util import find_spec
 
@@ -47,29 +46,3 @@ html_theme_options = {
     "pygments_dark_style": "a11y-dark",
 }
 mathjax3_config = {"options": {"menuOptions": {"settings": {"explorer": False}}}}
-
-
-def plain(app, what, name, thing, options, lines: list[str]) -> None:
-    """Docstrings are written for `help`: bar, star and last underscore are no markup, a line may hang on another."""
-    found = []
-    for line in lines:
-        line = "".join(
-            part if part.startswith("`") else re.sub(r"([|*]|_(?!\w))", r"\\\1", part) for part in LITERAL.split(line)
-        )
-        above = found[-1] if found else ""
-        if above.strip() and indent(line) > indent(above) and line.strip() and not above.endswith(":"):
-            found[-1] = f"{above} {line.strip()}"
-        else:
-            found.append(line)
-    lines[:] = found
-
-
-LITERAL = re.compile(r"(`+[^`]*`+)")
-
-
-def indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def setup(app) -> None:
-    app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon reads the sections

@@ -3,7 +3,10 @@
 The class (fixture `graded`) is what takes time here: each submission starts Python and imports torch.
 """
 
+import contextlib
 import csv
+import html
+import io
 import json
 import os
 import socket
@@ -17,9 +20,12 @@ import psutil
 import pytest
 import torch
 from nbgrader.utils import is_grade, is_solution
+from small_exercise import SMALL, odd, solved
 
-from tools.coursework import assign, fence, grade
+from tools.coursework import assign, choosing, fence, grade
 from tools.coursework.feedback import page
+from tools.coursework.matching import Exercise, match, merge
+from tools.coursework.submissions import Look, Remark
 
 os.environ["MPLBACKEND"] = "agg"
 SOURCES = assign.read()
@@ -101,6 +107,11 @@ def run_here(notebook):
     return failed
 
 
+def merged(source, submission):
+    """What runs of a submission."""
+    return merge(match(Exercise("x", source), submission))
+
+
 def answered(name, answer):
     """The student version with all of the answer in its first solution cell, the others empty."""
     notebook = assign.student_version(SOURCES[name])
@@ -117,13 +128,13 @@ def test_the_solution_passes(name):
 
 @each
 def test_an_untouched_student_version_fails_every_test(name):
-    failed = run_here(grade.merge(SOURCES[name], assign.student_version(SOURCES[name])))
+    failed = run_here(merged(SOURCES[name], assign.student_version(SOURCES[name])))
     assert failed and None not in failed.values(), failed
 
 
 @each
 def test_a_hard_coded_answer_passes_no_hidden_test(name):
-    failed = run_here(grade.merge(SOURCES[name], answered(name, HARD_CODED[name])))
+    failed = run_here(merged(SOURCES[name], answered(name, HARD_CODED[name])))
     hidden = {test: error for test, error in failed.items() if test.endswith("hidden")}
     assert hidden and None not in hidden.values(), hidden
     assert [test for test in failed if not test.endswith("hidden") and failed[test] is None], "it does answer something"
@@ -133,7 +144,7 @@ def test_the_library_is_no_answer_to_eq_8():
     for name in "reference", "fused":
         answer = "from hetsyn_core.model.layer import decay_from_tau as decay\n"
         answer += f"from hetsyn_core.model.{name} import synaptic_current"
-        failed = run_here(grade.merge(SOURCES[FIRST], answered(FIRST, answer)))
+        failed = run_here(merged(SOURCES[FIRST], answered(FIRST, answer)))
         assert failed["current-check"] is None and "write the loop" in str(failed["current-hidden"])
 
 
@@ -174,66 +185,20 @@ def test_a_students_copy_of_the_tests_does_not_count():
     submission.cells = [
         cell for cell in submission.cells if cell.metadata.get("nbgrader", {}).get("grade_id") != "current-hidden"
     ]
-    merged = grade.merge(SOURCES[FIRST], submission)
-    tests = [(cell.source, cell.metadata.nbgrader.points) for cell in merged.cells if is_grade(cell)]
+    ran = merged(SOURCES[FIRST], submission)
+    tests = [(cell.source, cell.metadata.nbgrader.points) for cell in ran.cells if is_grade(cell)]
     assert tests == [(cell.source, cell.metadata.nbgrader.points) for cell in SOURCES[FIRST].cells if is_grade(cell)]
-
-
-def test_a_notebook_is_found_where_it_lies_and_what_it_is_called(tmp_path):
-    names = "b/x/one.ipynb", "b/one-Copy1.ipynb", "c/one (1).ipynb", "d/.ipynb_checkpoints/one-checkpoint.ipynb"
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    found = grade.collect(tmp_path, ["one", "two"])
-    assert found["b"] == {"one": names[0].encode(), "two": grade.MISSING}
-    assert found["c"]["one"] == names[2].encode() and found["d"]["one"] == grade.MISSING
 
 
 def test_cells_of_the_students_own_run_where_they_stand():
     submission = assign.student_version(SOURCES[FIRST])
     place = next(k for k, cell in enumerate(submission.cells) if is_solution(cell))
     submission.cells.insert(place, nbformat.v4.new_code_cell("helper = 1"))
-    sources = [cell.source for cell in grade.merge(SOURCES[FIRST], submission).cells]
+    sources = [cell.source for cell in merged(SOURCES[FIRST], submission).cells]
     assert sources.index("helper = 1") == place
 
 
 # A class. Its exercise imports nothing, so that a submission takes a second or two.
-
-
-def cell_of(kind, name, source, **more):
-    cell = nbformat.v4.new_code_cell(source)
-    cell.metadata.nbgrader = dict(
-        grade_id=name, schema_version=3, solution=kind == "solution", grade=kind == "test", locked=kind != "solution",
-        task=False, **more,
-    )  # fmt: skip
-    return cell
-
-
-def question(name, wanted):
-    """A solution cell, a visible and a hidden test."""
-    test = f"assert [{name}(x) for x in range(9)] == {wanted}, 'not for every x'"
-    hidden = f"### BEGIN HIDDEN TESTS\n{test}\n### END HIDDEN TESTS"
-    return [
-        cell_of(
-            "solution", name, f"def {name}(x):\n    ### BEGIN SOLUTION\n    return {wanted}[x]\n    ### END SOLUTION"
-        ),
-        cell_of("test", f"{name}-check", f"assert {name}(2) == {wanted[2]}", points=1),
-        cell_of("test", f"{name}-hidden", hidden, points=3),
-    ]
-
-
-SMALL = nbformat.v4.new_notebook(
-    metadata=SOURCES[FIRST].metadata,
-    cells=question("twice", [2 * x for x in range(9)]) + question("square", [x * x for x in range(9)]),
-)
-
-
-def solved(before="", source=SMALL):
-    """A source, with code before the first solution, as handed in."""
-    notebook = nbformat.from_dict(source)
-    cell = next(filter(is_solution, notebook.cells))
-    cell.source = before + cell.source
-    return nbformat.writes(notebook).encode()
 
 
 def hard_coded():
@@ -275,9 +240,16 @@ HOSTILE = {
 STUBBORN = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass\n"
 
 
+def write(folder, files):
+    """Files of a student, {path: content}."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """A class of one exercise: {student: row of grades.csv}, {student: results}, and the folder of the pages."""
+    """A class of one exercise: {student: row of grades.csv}, {student: report}, folder of pages, what was printed."""
     folder = tmp_path_factory.mktemp("class")
     submissions, out = folder / "submitted", folder / "graded"
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -293,26 +265,43 @@ def graded(tmp_path_factory):
         (submissions / "absent").mkdir()
         (submissions / "link").mkdir()
         (submissions / "link" / "small.ipynb").symlink_to("/etc/passwd")
-        results = grade.grade(submissions, out, {"small": SMALL}, fence.Limits(cell_s=8, notebook_s=40), jobs=2)
+        for student, handed_in in odd("small", SMALL).items():
+            write(submissions / student, handed_in.files)
+        (submissions / "small.ipynb").write_bytes(solved())
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            reports = grade.grade(submissions, out, {"small": SMALL}, fence.Limits(cell_s=5, notebook_s=30), jobs=2)
     with open(out / "grades.csv", newline="") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
-    assert rows.keys() == {*files, "absent", "link"}
-    return rows, results, out
+    assert rows.keys() == {*files, *odd("small", SMALL), "absent", "link"}
+    return rows, {report.student: report for report in reports}, out, printed.getvalue()
 
 
 def test_right_and_wrong_are_told_apart(graded):
-    rows, _, _ = graded
+    rows, _, _, _ = graded
     assert (rows["right"]["points"], rows["right"]["out_of"]) == ("8", "8")
     assert rows["hard-coded"]["points"] == "2"
     for student in "untouched", "tampers", "noise", "list", "deep", "absent", "link":
         assert (rows[student]["points"], rows[student]["out_of"]) == ("0", "8"), student
     for student, note in {"noise": "not a notebook", "absent": "not handed in", "link": "not a file"}.items():
-        assert note in rows[student]["notes"]
+        assert note in rows[student]["notes"] + rows[student]["look by hand"]
+    assert rows["right"]["look by hand"] == rows["right"]["notes"] == rows["absent"]["look by hand"] == ""
+
+
+@pytest.mark.parametrize("student", odd("small", SMALL))
+def test_what_real_classes_hand_in_is_graded(graded, student):
+    rows, _, out, printed = graded
+    handed_in, row = odd("small", SMALL)[student], rows[student]
+    assert row["points"] == f"{8 * handed_in.share:g}", row
+    assert handed_in.look in row["look by hand"] and bool(handed_in.look) == bool(row["look by hand"]), row
+    assert handed_in.look in html.unescape((out / f"{student}.html").read_text())
+    ends = printed[printed.index("Look by hand at ") :]
+    assert (f"  {student:22} " in ends) == bool(handed_in.look)
+    assert ends.strip().endswith("In no student's folder, and not graded: small.ipynb")
 
 
 @pytest.mark.parametrize("student", HOSTILE)
 def test_nothing_hostile_stops_the_rest(graded, student):
-    rows, _, out = graded
+    rows, _, out, _ = graded
     assert (out / f"{student}.html").exists()
     left = HOSTILE[student][1]
     if student == "hungry" and sys.platform == "darwin":
@@ -330,37 +319,65 @@ def test_a_program_that_does_not_keep_its_time_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(fence, "GRACE_S", 1)
     program = "import subprocess, time; subprocess.Popen(['sleep', '4321'], start_new_session=True); time.sleep(99)"
     with pytest.raises(TimeoutError, match="stopped after 1 s"):
-        fence.run([sys.executable, "-c", program], b"", fence.Limits(notebook_s=1), tmp_path)
+        fence.run([sys.executable, "-c", program], b"", fence.Limits(notebook_s=1, patience=1), tmp_path)
     commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     assert ["sleep", "4321"] not in commands
 
 
 def test_what_the_fence_promises(graded):
-    _, results, _ = graded
+    _, reports, _, _ = graded
     if fence.fence() == "none":
         pytest.skip("this system has no fence")
-    (result,) = results["network"]
+    (result,) = reports["network"].results
     assert "refused" in json.dumps(result.notebook.cells) or "unreachable" in json.dumps(result.notebook.cells)
 
 
 def test_feedback_shows_no_hidden_test_and_runs_nothing(graded):
-    _, _, out = graded
+    _, _, out, _ = graded
     text = (out / "hard-coded.html").read_text()
     assert "range(9)" not in text and "HIDDEN" not in text and "not for every x" in text
     hostile = "# Title\n\n<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1))"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(hostile)])
-    shown = page("<b>", [grade.Result("x", [], "<script>", notebook)])
+    remark = Remark("<script>", Look.YES)
+    shown = page(
+        grade.Report("<b>", [grade.Result("x", [], [remark], notebook, {"<script>.py": "<script>"})], [remark])
+    )
     assert "<script" not in shown and "<b>" not in shown and "<img" not in shown and 'href="javascript' not in shown
     assert "Title</h1>" in shown  # text is shown as text
 
 
 def test_a_cell_that_never_ran_earns_nothing():
     assert SMALL.cells[1].outputs == []  # which nbgrader alone takes for a pass
-    assert all(points == 0 and why == "did not run" for _, points, _, why in grade.score(SMALL))
+    assert all(mark.points == 0 and mark.why == "did not run" for mark in grade.score(SMALL))
+
+
+def graded_alone(tmp_path, before, **limits):
+    """The result of one submission with code before its first answer."""
+    found = choosing.Found(choosing.Kind.OWN, match(Exercise("small", SMALL), nbformat.reads(solved(before), 4)))
+    return grade.grade_one(Exercise("small", SMALL), found, fence.Limits(**limits), tmp_path)
+
+
+def test_waiting_takes_no_marks_and_has_an_end(tmp_path):
+    result = graded_alone(tmp_path, "import time\ntime.sleep(5)\n", cell_s=3, notebook_s=20)
+    assert result.points == 8 and result.says(by_hand=True) == []
+    result = graded_alone(tmp_path, "import time\ntime.sleep(1000)\n", cell_s=3, notebook_s=20, patience=2)
+    assert result.points == 4 and "on the wall" in result.says(by_hand=True)[0]
+    assert "this cell took too long by the clock on the wall" in json.dumps(result.notebook.cells)
+
+
+def test_the_time_of_all_its_processes_counts(tmp_path):
+    busy = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])\n"
+    result = graded_alone(tmp_path, busy, cell_s=2, notebook_s=40, patience=100)
+    assert result.points == 4 and "more than 2 s of processor time" in json.dumps(result.notebook.cells)
+    result = graded_alone(tmp_path, STUBBORN, cell_s=1, notebook_s=40, patience=100)
+    assert result.points == 0 and result.says(by_hand=False) == ["a cell could not be interrupted"]
+    many = "for _ in range(4):\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass\n"
+    result = graded_alone(tmp_path, many, cell_s=30, notebook_s=4, patience=100)
+    assert result.points == 0 and result.says(by_hand=False) == ["stopped after 4 s of processor time"]
 
 
 def test_an_exercise_passes_behind_the_fence_and_a_broken_one_is_reported_first(tmp_path):
-    grade.check({FIRST: SOURCES[FIRST]}, fence.Limits(), tmp_path)
+    grade.check([Exercise(FIRST, SOURCES[FIRST])], fence.Limits(), tmp_path)
     (tmp_path / "in" / "ada").mkdir(parents=True)
     (tmp_path / "in" / "ada" / "small.ipynb").write_bytes(solved())
     broken = nbformat.from_dict(SMALL)
@@ -374,34 +391,48 @@ def test_an_exercise_passes_behind_the_fence_and_a_broken_one_is_reported_first(
         grade.grade(tmp_path / "nowhere", tmp_path / "out", {"small": SMALL})
 
 
-@pytest.mark.skipif("HETSYN_CLASS" not in os.environ, reason="a quarter of an hour; HETSYN_CLASS=1 grades it")
-def test_a_class_of_thirty_with_the_real_exercises(tmp_path):
-    kinds = ["right"] * 9 + ["untouched"] * 3 + ["hard-coded"] * 4 + ["stubborn", "noise", *HOSTILE]
+@pytest.mark.skipif("HETSYN_CLASS" not in os.environ, reason="half an hour; HETSYN_CLASS=1 grades it")
+def test_a_class_of_fifty_with_the_real_exercises(tmp_path):
+    kinds = (
+        ["right"] * 9
+        + ["untouched"] * 3
+        + ["hard-coded"] * 4
+        + ["stubborn", "noise", *HOSTILE, *odd(FIRST, SOURCES[FIRST])]
+    )
     where = {"targets": [str(tmp_path / "in"), "."], "port": 9}
     code = {name: code.format(**where) for name, (code, _) in HOSTILE.items()} | {"stubborn": STUBBORN}
     handed_in = {}
-    for k in range(30):
-        kind, names = kinds[k % len(kinds)], {list(SOURCES)[(k + step) % len(SOURCES)] for step in (0, 4)}
+    for k, kind in enumerate(kinds):
+        steps = (0,) if kind in odd(FIRST, SOURCES[FIRST]) else (0, 4)
+        names = {list(SOURCES)[(k + step) % len(SOURCES)] for step in steps}
+        student = f"{k:02}-{kind}"
         for name in names:
-            path = tmp_path / "in" / f"{k:02}-{kind}" / f"{name}.ipynb"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if kind == "noise":
-                path.write_text("{")
+            source, file = SOURCES[name], f"{name}.ipynb"
+            if kind in odd(name, source):
+                write(tmp_path / "in" / student, odd(name, source)[kind].files)
+            elif kind == "noise":
+                write(tmp_path / "in" / student, {file: b"{"})
             elif kind == "untouched":
-                nbformat.write(assign.student_version(SOURCES[name]), path)
+                write(tmp_path / "in" / student, {file: nbformat.writes(assign.student_version(source)).encode()})
             elif kind == "hard-coded":
-                nbformat.write(answered(name, HARD_CODED[name]), path)
+                write(tmp_path / "in" / student, {file: nbformat.writes(answered(name, HARD_CODED[name])).encode()})
             else:
-                path.write_bytes(solved(code.get(kind, ""), SOURCES[name]))
-        handed_in[f"{k:02}-{kind}"] = kind, names
-    results = grade.grade(tmp_path / "in", tmp_path / "out", SOURCES, fence.Limits(60, 120), jobs=2)
+                write(tmp_path / "in" / student, {file: solved(code.get(kind, ""), source)})
+        handed_in[student] = kind, names
+    reports = grade.grade(tmp_path / "in", tmp_path / "out", SOURCES, fence.Limits(60, 120), jobs=2)
     print((tmp_path / "out" / "grades.csv").read_text())
-    assert results.keys() == handed_in.keys()
-    for student, (kind, names) in handed_in.items():
-        for result in results[student]:
-            if result.exercise not in names or kind in ("untouched", "noise"):
-                assert result.points == 0, (student, result)
-            elif kind == "right" or HOSTILE.get(kind, (0, 0))[1] == 8:
-                assert result.points == result.out_of, (student, result)
-            elif HOSTILE.get(kind, (0, 0))[1] is not None:
-                assert result.points < result.out_of, (student, result)
+    assert [report.student for report in reports] == list(handed_in)
+    for report in reports:
+        kind, names = handed_in[report.student]
+        strange = odd(FIRST, SOURCES[FIRST]).get(kind)
+        right = strange.share == 1 if strange else kind == "right" or HOSTILE.get(kind, (0, 0))[1] == 8
+        wrong = kind in ("untouched", "noise") or (strange and strange.share < 1)
+        if strange:
+            assert strange.look in "; ".join(report.says(by_hand=True)), report
+        for result in report.results:
+            if result.exercise not in names:
+                assert result.points == 0, (report.student, result)
+            elif right:
+                assert result.points == result.out_of, (report.student, result)
+            elif wrong or HOSTILE.get(kind, (0, 0))[1] is not None:
+                assert result.points < result.out_of, (report.student, result)

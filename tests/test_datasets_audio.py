@@ -1,11 +1,14 @@
 """Recordings as they are read: other formats, broken files, and paths as a user writes them."""
 
+import matplotlib
+import nbformat
 import numpy as np
 import pytest
 import soundfile
 
 from hetsyn_core.datasets import cochlea
 from hetsyn_core.datasets.audio import encode_file, read
+from hetsyn_core.paths import ROOT, expanded
 
 SOUND = np.sin(np.arange(4800) / 5) / 2
 M4A = bytes([0, 0, 0, 24]) + b"ftypM4A \0\0\0\0M4A mp42isom" + bytes(1000)
@@ -56,3 +59,41 @@ def test_what_cannot_be_encoded_is_named(tmp_path):
     with pytest.raises(ValueError, match="silence.wav cannot be encoded: audio is silent") as error:
         encode_file(cochlea.encode, path)
     assert "\n" not in str(error.value)
+
+
+# In the notebooks
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home folder with a recording, and another folder to work in."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    soundfile.write(tmp_path / "my_voice.wav", np.stack([SOUND, SOUND], 1), 48_000)
+    return tmp_path
+
+
+def cells(name):
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    return {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def test_the_notebook_on_hearing_finds_a_recording_at_home(home):
+    matplotlib.use("agg")
+    code, names = cells("08_hearing.ipynb"), {}
+    exec(code["h01"], names)
+    names["recording"] = "~/my_voice.wav"
+    for cell in ("h02", "h04"):
+        exec(code[cell], names)
+    matplotlib.pyplot.close("all")
+    assert names["path"] == home / "my_voice.wav" and names["audio"].shape == (4800, 2)
+
+
+def test_the_exercise_on_ones_own_voice_finds_a_recording_at_home(home):
+    code = cells("exercises/09_own_voice.ipynb")["recording"].replace("my_voice.wav", "~/my_voice.wav")
+    names = dict(expanded=expanded, read=read, seconds=1, loudest=None, attempt=lambda _, *arguments: arguments)
+    exec(code, names)
+    audio, rate, _ = names["cut"]
+    assert audio == pytest.approx(SOUND, abs=1e-4) and rate == 48_000

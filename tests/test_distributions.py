@@ -1,5 +1,7 @@
 """Time constants of biology and of networks: fits, shares, plots and pathways."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,6 +9,8 @@ import pytest
 
 from hetsyn_core.datasets import allen
 from hetsyn_core.drawing import biology, distributions
+from hetsyn_core.runs.record import Detail, Example, Record
+from hetsyn_core.tasks import MatchToSample
 
 rng = np.random.default_rng(1)
 
@@ -63,15 +67,15 @@ def test_curves_and_bars_have_the_same_units():
     plt.close(fig)
 
 
-def record(recurrent: bool) -> dict:
+def record(recurrent: bool, **changes) -> Record:
     """Two hidden layers of 3 and 2 neurons, 4 inputs, 2 outputs; the decay of a synapse tells where it is."""
-    shapes = {"hidden": (3, 4), "hidden2": (2, 3), "readout": (2, 2)}
-    decays = {}
-    for k, (name, (post, pre)) in enumerate(shapes.items()):
+    decays = []
+    for k, (post, pre) in enumerate([(3, 4), (2, 3), (2, 2)]):
         forward, own = np.full((post, pre), np.exp(-2 / (10 + k))), np.full((post, post), np.exp(-2 / (100 + k)))
-        joined = np.hstack([forward, own]) if recurrent and name != "readout" else forward
-        decays |= {f"{name}_final": joined.astype(np.float32), f"{name}_initial": np.ones_like(joined)}
-    return {"config": {"variant": "HetSynLIF", "recurrent": recurrent, "dt_ms": 2.0}, "decays": decays}
+        decays.append((np.hstack([forward, own]) if recurrent and k < 2 else forward).astype(np.float32))
+    nothing = Example(*[np.zeros(0)] * 6)
+    detail = Detail(tuple(np.ones_like(r) for r in decays), tuple(decays), {}, nothing)
+    return Record(MatchToSample(recurrent=recurrent, dt_ms=2.0, hidden=(3, 2), **changes), detail=detail)
 
 
 def test_time_constants_by_pathway():
@@ -81,9 +85,9 @@ def test_time_constants_by_pathway():
     }  # fmt: skip
     assert [np.unique(tau.round(2)).tolist() for tau in taus.values()] == [[10], [100], [11], [101], [12]]
     assert list(biology.pathway_taus(record(recurrent=False))) == ["input", "1 to 2", "readout"]
-    assert np.isinf(biology.pathway_taus(record(True), "initial")["readout"]).all()
+    assert np.isinf(biology.pathway_taus(record(True), "before")["readout"]).all()
     assert biology.pooled([record(True)] * 3)["1 to 2"].shape == (18,)
-    for broken in ({"config": record(True)["config"]}, record(True) | {"config": {"variant": "HetNeuLIF"}}):
+    for broken in (replace(record(True), detail=None), record(True, variant="HetNeuLIF"), record(True, groups=4)):
         with pytest.raises(ValueError, match="detail=True"):
             biology.pathway_taus(broken)
 

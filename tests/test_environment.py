@@ -60,35 +60,106 @@ def test_no_host_to_install_from_is_named(name):
     assert "://" not in read(name) and "index-url" not in read(name)
 
 
-def make(folder, version):
-    """`make .venv/.installed` with a Python that says it is `version` and notes down how it is called."""
+READY, TOOLS = ".venv/.installed", ".venv/.installed-test"
+
+
+def make(folder, *goals, version=PYTHONS[0], fails=""):
+    """make in ``folder`` with a Python that only notes down how it is called; installing ``fails`` fails."""
+    folder.mkdir(exist_ok=True)
     for name in "Makefile", "pyproject.toml", "constraints.txt":
-        shutil.copy(ROOT / name, folder)
+        if not (folder / name).exists():
+            shutil.copy(ROOT / name, folder)
     python = folder / "python"
     python.write_text(f"""#!/bin/sh
 echo "$@" >> "{folder}/calls"
 case "$*" in
   *version_info*) echo {version} ;;
-  "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  "-m venv"*) rm -rf .venv && mkdir -p .venv/bin && ln -s "$0" .venv/bin/python ;;
+  {fails or "nothing"}) exit 1 ;;
 esac
 """)
     python.chmod(0o755)
-    command = ["make", f"PYTHON={python}", ".venv/.installed"]
+    (folder / "calls").write_text("")
+    command = ["make", f"PYTHON={python}", *goals]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True), (folder / "calls").read_text()
+
+
+def installed(calls):
+    """What pip was told to install."""
+    return [call.split(" -e ")[1] for call in calls.splitlines() if " -e " in call]
 
 
 @pytest.mark.parametrize("version", PYTHONS)
 def test_make_installs_what_conda_installs_with_the_exact_versions(version, tmp_path):
-    done, calls = make(tmp_path, version)
+    done, calls = make(tmp_path, READY, version=version)
     assert done.returncode == 0, done.stderr
     for option in CONDA["dependencies"][-1]["pip"]:
         assert option in calls.splitlines()[-1]
-    assert (tmp_path / ".venv" / ".installed").read_text().strip() == str(tmp_path)
+    assert (tmp_path / READY).read_text().strip() == str(tmp_path)
+
+
+@pytest.mark.parametrize("goal", ["figures", "lab", "records"])
+def test_the_notebooks_get_what_they_need(goal, tmp_path):
+    assert installed(make(tmp_path, goal)[1]) == ["."]
+
+
+@pytest.mark.parametrize("goal", ["test", "site", "browser", "coursework", "grade"])
+def test_tests_site_and_grading_get_the_rest(goal, tmp_path):
+    done, calls = make(tmp_path, goal, "SUBMISSIONS=x")
+    assert installed(calls) == [".", ".[test]"] and "GB" in done.stdout and "1 GB more" in done.stdout
+    assert installed(make(tmp_path, goal, "lab", "SUBMISSIONS=x")[1]) == []
+
+
+def test_an_interrupted_installation_is_done_again(tmp_path):
+    assert make(tmp_path, "lab", fails="*-e*.")[0].returncode != 0 and not (tmp_path / READY).exists()
+    calls = make(tmp_path, "lab")[1]
+    assert "-m venv --clear" in calls and installed(calls) == ["."]
+    assert make(tmp_path, "site", fails="*.[[]test]")[0].returncode != 0 and not (tmp_path / TOOLS).exists()
+    calls = make(tmp_path, "site")[1]
+    assert "-m venv" not in calls and installed(calls) == [".[test]"]
+
+
+def test_a_moved_checkout_is_built_again(tmp_path):
+    make(tmp_path / "here", "site")
+    (tmp_path / "here").rename(tmp_path / "there")
+    calls = make(tmp_path / "there", "site")[1]
+    assert "-m venv --clear" in calls and installed(calls) == [".", ".[test]"]
+
+
+@pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
+def test_a_changed_list_is_installed_without_starting_anew(changed, tmp_path):
+    make(tmp_path, "site")
+    (tmp_path / changed).touch()
+    calls = make(tmp_path, "site")[1]
+    assert "-m venv" not in calls and installed(calls) == [".", ".[test]"]
+
+
+def test_notebooks_exercises_and_figures_import_nothing_of_the_rest():
+    rest = ["axe_playwright_python", "dask", "distributed", "hypothesis", "mpmath", "myst_nb", "nbgrader", "nbval"]
+    rest += ["playwright", "pytest", "ruff", "sphinx"]
+    program = f"""
+import pkgutil, sys
+from importlib import import_module
+
+class Absent:
+    def find_spec(name, path, target=None):
+        if name.split(".")[0] in {rest}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent)
+import hetsyn_core, tools.coursework, tools.figures, tools.benchmark
+for module in pkgutil.walk_packages(hetsyn_core.__path__, "hetsyn_core."):
+    if module.name != "hetsyn_core.model.fast.gpu":
+        import_module(module.name)
+tools.coursework.attempt(print)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.15"])
 def test_make_says_in_one_line_which_pythons_it_takes(version, tmp_path):
-    done, calls = make(tmp_path, version)
+    done, calls = make(tmp_path, READY, version=version)
     assert done.returncode != 0 and "install" not in calls
     line = done.stderr.splitlines()[0]
     assert " ".join(PYTHONS) in line and f"is {version};" in line
@@ -99,7 +170,7 @@ def test_make_conda_and_the_workflow_take_the_same_pythons():
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == PYTHONS
     python, pip, packages = CONDA["dependencies"]
     assert python.removeprefix("python=") in PYTHONS and pip == "pip"
-    assert packages["pip"] == ["-c constraints.txt", "-e .[test]"]
+    assert packages["pip"] == ["-c constraints.txt", "-e ."]
     assert all(python in SpecifierSet(PROJECT["requires-python"]) for python in PYTHONS)
 
 

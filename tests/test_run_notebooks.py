@@ -1,9 +1,15 @@
 """`python -m tools.figures` on three small notebooks: good, failing, without parameters."""
 
+import re
+
 import nbformat
 import pytest
+import yaml
 
-from tools import figures as figures
+from hetsyn_core import experiment
+from hetsyn_core.paths import ROOT
+from hetsyn_core.runs.experiments import jobs
+from tools import figures
 
 KERNEL = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
 
@@ -37,7 +43,9 @@ def test_good_and_bad_notebooks(folder, capsys):
     build = folder / "build"
     arguments = ["--notebooks", str(folder), "--build", str(build), "--profile", "quick", "--fresh"]
     assert figures.main(arguments) == 1
-    good, bad, plain, *rest = capsys.readouterr().out.split("status  figures\n")[1].splitlines()
+    said = capsys.readouterr()
+    assert "\r" not in said.err and "00_good: 3 of 3 cells, " in said.err  # no terminal here
+    good, bad, plain, *rest = said.out.split("status  figures\n")[1].splitlines()
     assert "ok" in good and good.endswith("fig1_new.svg") and "old" not in good
     assert "failed" in bad and "ok" in plain
     assert rest[0] == "01_bad.ipynb: In [4]: ZeroDivisionError: division by zero"
@@ -51,3 +59,14 @@ def test_good_and_bad_notebooks(folder, capsys):
 def test_no_notebooks_is_an_error(tmp_path, capsys):
     assert figures.main(["--notebooks", str(tmp_path)]) == 1
     assert "no notebooks" in capsys.readouterr().err
+
+
+def test_running_md_shows_how_papermill_takes_a_dict():
+    (shown,) = re.findall(r"-y '(.*)'$", (ROOT / "docs" / "running.md").read_text(encoding="utf-8"), re.MULTILINE)
+    changes = yaml.safe_load(shown)["changes"]  # what papermill does
+    assert {(job.run.hidden, job.run.lr) for job in jobs("figA1", "quick", changes)} == {((50,), 0.001), ((50,), 0.05)}
+
+
+def test_a_text_where_a_dict_is_meant_is_one_line():
+    with pytest.raises(ValueError, match=r"^changes must be a dict, not '{hidden: 50}'; papermill takes one by -y .*$"):
+        experiment("figA1", "smoke", "{hidden: 50}")

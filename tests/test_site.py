@@ -2,6 +2,8 @@
 
 import copy
 import importlib
+import inspect
+import io
 import re
 import runpy
 import subprocess
@@ -63,18 +65,81 @@ def test_the_map_names_every_file_of_records_and_its_command():
 
 @pytest.mark.parametrize("name", sorted(cells("functions")))
 def test_the_map_names_functions_that_exist(name):
-    module, _, attribute = f"hetsyn_core.{name}".rpartition(".")
-    try:
-        importlib.import_module(f"hetsyn_core.{name}")
-    except ModuleNotFoundError:
-        assert hasattr(importlib.import_module(module), attribute)
+    assert exists(name if name.startswith("tools.") else f"hetsyn_core.{name}")
 
 
 def test_running_md_has_a_line_for_every_notebook():
     lines = re.findall(
-        r"^papermill .* notebooks/(\w+)\.ipynb build/(\w+)\.ipynb", (ROOT / "docs/running.md").read_text(), re.M
+        r"^papermill .* notebooks/(\w+)\.ipynb build/(\w+)\.ipynb -p profile paper$",
+        (ROOT / "docs/running.md").read_text(),
+        re.M,
     )
     assert lines == [(path.stem, path.stem) for path in NOTEBOOKS]
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_modules_and_files_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    modules = set(re.findall(r"\b((?:hetsyn_core|tools)(?:\.[a-z_0-9]+)+)", text))
+    text = text.replace("NN_what", "00_start_here")
+    files = set(re.findall(r"\b((?:hetsyn_core|tools|notebooks|tests|docs|colab|binder)/[\w/]*(?:\.\w+)?)", text))
+    absent = {name for name in modules if not exists(name)} | {name for name in files if not (ROOT / name).exists()}
+    assert absent == set()
+
+
+def exists(name):
+    """Whether a dotted name is a module, or in one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        return hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+# Docstrings are reStructuredText with Google's sections: the site shows them as they are
+
+
+def documented():
+    """(name, docstring) of every module, class, function and method that the site shows."""
+    for name in (name for package in site.packages() for name in site.modules(package)):
+        if name.endswith(".gpu") and not importlib.util.find_spec("triton"):
+            continue
+        module = importlib.import_module(name)
+        yield name, module.__doc__
+        for thing in vars(module).values():
+            if getattr(thing, "__module__", None) == name and (inspect.isclass(thing) or inspect.isfunction(thing)):
+                inner = vars(thing).items() if inspect.isclass(thing) else ()
+                methods = [(n, m) for n, m in inner if inspect.isroutine(m) or isinstance(m, property)]
+                for called, one in [(thing.__name__, thing), *((f"{thing.__name__}.{n}", m) for n, m in methods)]:
+                    if "_" not in (called[0], called.rpartition(".")[2][0]):
+                        yield f"{name}.{called}", one.__doc__
+
+
+def defects(docstring):
+    """What docutils warns of, and text that is set in as a quotation where code (after ::) was meant."""
+    core, nodes = (
+        pytest.importorskip(f"docutils.{name}", reason="needs the extra `site`") for name in ("core", "nodes")
+    )
+    napoleon = pytest.importorskip("sphinx.ext.napoleon", reason="needs the extra `site`")
+    text, warnings = str(napoleon.GoogleDocstring(inspect.cleandoc(docstring or ""))), io.StringIO()
+    tree = core.publish_doctree(text, settings_overrides={"warning_stream": warnings})
+    quotations = [q for q in tree.findall(nodes.block_quote) if not isinstance(q.children[0], nodes.doctest_block)]
+    return warnings.getvalue().splitlines() + [node.astext() for node in quotations]
+
+
+def test_docstrings_are_valid():
+    assert {name: found for name, docstring in documented() if (found := defects(docstring))} == {}
+
+
+def test_an_invalid_docstring_is_found():
+    assert (
+        defects("Of draw(**values).") and defects("Hear.\n\nAll of it:\n\n    a -> b") and defects("The mean of |x|.")
+    )
+    assert not defects("Of `draw(**values)`::\n\n    a -> b\n\nArgs:\n    x: a|b.\n\n    >>> 1\n    1")
 
 
 # Where people expect it
@@ -96,7 +161,7 @@ def test_the_colab_notebook_and_binder_name_files_that_exist():
     (notebook,) = re.findall(r"%run (\S+)", code)
     assert (ROOT / "notebooks" / notebook).exists()
     post_build = ROOT / "binder" / "postBuild"
-    assert "-c constraints.txt -e '.[test]'" in post_build.read_text() and (ROOT / "constraints.txt").exists()
+    assert "-c constraints.txt -e .\n" in post_build.read_text() and (ROOT / "constraints.txt").exists()
     assert post_build.stat().st_mode & 0o111
 
 

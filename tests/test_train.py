@@ -11,7 +11,8 @@ import pytest
 import torch
 from test_store import same
 
-from hetsyn_core.model.layer import VARIANTS
+from hetsyn_core.model import reference
+from hetsyn_core.model.layer import VARIANTS, Traces
 from hetsyn_core.model.surrogate import SURROGATES
 from hetsyn_core.results import tables
 from hetsyn_core.runs import store
@@ -129,9 +130,30 @@ def test_the_gradient_is_clipped_and_the_surrogate_and_the_readout_are_those_of_
             if p.grad is not None:
                 p.grad.mul_(0.05 / (norm + 1e-6))
         optimiser.step(), schedule.step(), network.clamp_()
-    for name, value in network.state_dict().items():
+    for name, value in network.named_parameters():
+        value = value.detach()
         np.testing.assert_allclose(value.numpy(), record.detail.network[name], rtol=1e-4, atol=1e-6)
     assert make_network(tiny(readout="spiking")).layers[-1].spiking and not make_network(tiny()).layers[-1].spiking
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_backpropagation_through_time_is_cut_where_the_settings_say(recurrent):
+    one = tiny(recurrent=recurrent, iterations=1)  # 70 steps
+    whole, uncut, cut = (train(one.replace(truncate=steps), detail=True) for steps in (None, 70, 25))
+    assert_same(replace(uncut, run=one), whole)
+    assert cut.train_curve["loss"] == pytest.approx(whole.train_curve["loss"], rel=1e-5)
+    network, (x, label) = make_network(one), next(iter(one.batches("train", np.random.default_rng([0, TRAINING]))))
+    state, readouts, spikes = network.rest(len(x)), [], []
+    for first, last in (0, 25), (25, 50), (50, 70):
+        traces = network(x[:, first:last], state, using=reference)
+        readouts.append(traces.readout), spikes.append(traces.spikes[0])
+        state = traces.state.detach()
+    one.loss(Traces([], [torch.cat(spikes, 1)], torch.cat(readouts, 1), None), label).backward()
+    optimiser, _ = make_optimiser(one, network)
+    optimiser.step(), network.clamp_()
+    by_hand = network.layers[0].weight.detach().numpy()
+    np.testing.assert_allclose(cut.detail.network["layers.0.weight"], by_hand, atol=2e-4)
+    assert np.abs(whole.detail.network["layers.0.weight"] - by_hand).max() > 1e-3
 
 
 @pytest.mark.parametrize("setting, value", [(name, value) for name, values in CHOICES.items() for value in values])

@@ -13,9 +13,12 @@ from pathlib import Path
 import papermill
 from papermill.engines import NBClientEngine, papermill_engines
 
+from hetsyn_core import progress
 from hetsyn_core.paths import ROOT, figures_folder
 
+# No time left: cells take from a moment to an hour. Behind stands the notebook's own bar, which knows it.
 BAR = "{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}"
+LINE = "{desc}: {n} of {total} cells, {elapsed}{postfix}"
 
 
 class Live(NBClientEngine):
@@ -33,11 +36,10 @@ class Live(NBClientEngine):
                     bar.set_postfix_str(re.sub(r"\|.*\|", "", lines[-1]).strip(), refresh=False)
 
         def tick():
-            while not stop.wait(0.5):
+            while not stop.wait(progress.EVERY_S if progress.lines() else 0.5):
                 bar.refresh()
 
-        if sys.stderr.isatty():  # a log file gets one line a cell
-            threading.Thread(target=tick, daemon=True).start()
+        threading.Thread(target=tick, daemon=True).start()
         try:
             return super().execute_managed_notebook(notebook, kernel_name, **{**options, "stderr_file": Behind()})
         finally:
@@ -59,7 +61,7 @@ def execute(notebook: Path, output: Path, **parameters) -> None:
     partial, failed = (output.with_suffix(f".{state}.ipynb") for state in ("partial", "failed"))
     # "python3" must be the Python that runs this, not a kernel the user once registered under that name.
     os.environ["JUPYTER_PATH"] = os.path.join(sys.prefix, "share", "jupyter")
-    known = papermill.inspect_notebook(notebook)
+    known, lines = papermill.inspect_notebook(notebook), progress.lines()
     try:
         papermill.execute_notebook(
             notebook,
@@ -68,7 +70,7 @@ def execute(notebook: Path, output: Path, **parameters) -> None:
             engine_name="live",
             kernel_name="python3",
             cwd=notebook.parent,
-            progress_bar={"desc": notebook.stem, "bar_format": BAR},
+            progress_bar={"desc": notebook.stem, **lines, "bar_format": LINE if lines else BAR},
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its warnings are about its own ports
         )
     except papermill.PapermillExecutionError:

@@ -182,6 +182,11 @@ def linked(text: str, notebooks: Iterable[str]) -> str:
     return text.replace("](../", "](")
 
 
+def packages() -> list[str]:
+    """The packages of hetsyn_core that have public modules."""
+    return [m.name for m in pkgutil.iter_modules(hetsyn_core.__path__) if m.ispkg and modules(m.name)]
+
+
 def modules(package: str) -> list[str]:
     """The public modules of a package of hetsyn_core, by their full names."""
     folder = import_module(f"hetsyn_core.{package}").__path__
@@ -228,8 +233,7 @@ def lay_out(source: Path, root: Path = ROOT) -> None:
     for name, exercise in given_out.items():
         write_whole(source / "notebooks" / "exercises" / f"{name}.ipynb", nbformat.writes(exercise).encode())
     (source / "api").mkdir()
-    packages = [m.name for m in pkgutil.iter_modules(hetsyn_core.__path__) if m.ispkg and modules(m.name)]
-    for package in packages:
+    for package in packages():
         (source / "api" / f"{package}.md").write_text(api(package), encoding="utf-8")
     shutil.copy(root / "data" / "ledger.md", source / "ledger.md")
     shutil.copy(root / "CHANGELOG.md", source / "changelog.md")
@@ -240,7 +244,7 @@ def lay_out(source: Path, root: Path = ROOT) -> None:
         *([contents("Exercises", [f"notebooks/exercises/{name}" for name in given_out])] if given_out else []),
         contents("Results", ["ledger", "map"]),
         contents("Using it", [*pages, "changelog"]),
-        contents("Functions", [f"api/{package}" for package in packages]),
+        contents("Functions", [f"api/{package}" for package in packages()]),
     ]
     index = (source / "index.md").read_text(encoding="utf-8")
     index = index.replace("{{gallery}}", gallery(read, root)).replace("{{contents}}", "\n\n".join(tree))

@@ -2,7 +2,7 @@
 
 Cramer, Stradmann, Schemmel and Zenke 2020 (the Heidelberg spiking data sets): a basilar membrane of shallow water
 (Sieroka, Dosch and Rupp 2006), a hair cell at each of its places (Meddis 1986, 1988), and a bushy cell that hears
-forty nerve fibres of that hair cell. `encode` does all of it:
+forty nerve fibres of that hair cell. `encode` does all of it::
 
     prepare -> basilar_membrane -> hair_cell -> bushy_cell
     wave       velocity            probability  spikes

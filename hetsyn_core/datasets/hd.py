@@ -1,4 +1,4 @@
-"""SHD made from its own audio: a folder of the Heidelberg Digits through the encoder, into files in SHD's layout.
+"""SHD made from its own audio: a folder of the Heidelberg Digits through the encoder, into files in SHD's layout::
 
     python -m hetsyn_core.datasets.hd AUDIO_FOLDER OUT
 

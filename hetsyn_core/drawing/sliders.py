@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 
 def slide(draw: Callable[..., Figure], **sliders: FloatSlider) -> VBox:
-    """The sliders and the figure of draw(**their values), drawn anew when one has been moved.
+    """The sliders and the figure of `draw(**values)`, drawn anew when one has been moved.
 
     The picture is a widget as the sliders are: what `ipywidgets.interact` captures may arrive before the page is
     ready for it, and is lost or shown elsewhere when all cells run at once.

@@ -22,7 +22,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Triangular:
-    """dz/dV = gamma max(0, 1 - |u / (zeta threshold)|), u = V - threshold (pattern, match-to-sample)."""
+    """`dz/dV = gamma max(0, 1 - |u / (zeta threshold)|)`, u = V - threshold (pattern, match-to-sample)."""
 
     gamma: float = 1.0
     zeta: float = 1.0
@@ -39,7 +39,7 @@ class Triangular:
 
 @dataclass(frozen=True)
 class MultiGaussian:
-    """dz/dV = gamma [(1 + h) N(u; 0, s) - h N(u; m, k s) - h N(u; -m, k s)] (Yin 2021; speech and vision)."""
+    """`dz/dV = gamma [(1 + h) N(u; 0, s) - h N(u; m, k s) - h N(u; -m, k s)]` (Yin 2021; speech and vision)."""
 
     gamma: float = 0.5
     height: float = 0.15

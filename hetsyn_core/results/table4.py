@@ -39,7 +39,7 @@ def readings(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def distance(runs: pd.DataFrame) -> float:
-    """How far `readings` of one kind are from Table 4: mean over its 15 numbers of |log(ours / paper)|."""
+    """How far `readings` of one kind are from Table 4: mean over its 15 numbers of `|log(ours / paper)|`."""
     means = runs.groupby("mu")[list(PAPER)].mean().loc[list(MU)]
     return float(np.abs(np.log(means.clip(lower=1e-3) / pd.DataFrame(PAPER, index=means.index))).mean(axis=None))
 

@@ -48,6 +48,10 @@ def experiment(
         ValueError: an unknown name or setting, or a value out of range.
         RuntimeError: all runs failed; with the reason of the first.
     """
+    if not isinstance(changes, dict | None):
+        raise ValueError(
+            f"changes must be a dict, not {changes!r}; papermill takes one by -y 'changes: {{hidden: 50}}'"
+        )
     records = sweep.run(jobs(name, profile, changes), fresh=fresh, what=name)
     failures = [record.failure for record in records if record.failure is not None]
     if records and len(failures) == len(records):

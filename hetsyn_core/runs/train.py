@@ -126,7 +126,7 @@ class _Training:
         """Loss and score of a batch, and one step down its gradient."""
         run, iteration = self.run, self.done + 1
         try:
-            traces = self.network(x)
+            traces = through(self.network, x, run.truncate)
         except ValueError as error:  # diverged weights reach the network's own checks before the loss
             raise TrainingFailed(f"iteration {iteration}: {error}") from error
         loss = run.loss(traces, wanted)
@@ -139,10 +139,10 @@ class _Training:
         self.optimiser.step()
         self.schedule.step()
         self.network.clamp_()
-        return loss.detach(), self.measured(traces, wanted)
+        return loss.detach(), self.score_of(traces, wanted)
 
     @torch.no_grad()
-    def measured(self, traces: Traces, wanted: Tensor) -> Tensor:
+    def score_of(self, traces: Traces, wanted: Tensor) -> Tensor:
         """The batch's mean of what the task measures first."""
         self.score, values = next(iter(self.run.measure(traces, wanted).items()))
         return torch.as_tensor(values).mean() if isinstance(values, Tensor) else torch.tensor(np.mean(values))
@@ -280,6 +280,21 @@ class _Training:
         """The run is finished: nothing goes on from its checkpoint."""
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
+
+
+def through(network: Network, x: Tensor, truncate: int | None) -> Traces:
+    """The network's traces of x; backpropagation through time is cut every ``truncate`` steps (None: never)."""
+    if truncate is None:
+        return network(x)
+    state, pieces = network.rest(len(x)), []
+    for piece in x.split(truncate, dim=1):
+        pieces.append(network(piece, state))
+        state = pieces[-1].state.detach()
+    together = lambda parts: None if parts[0] is None else torch.cat(parts, 1)
+    potential, spikes = ([together(layer) for layer in zip(*own, strict=True)]
+                         for own in ([p.potential for p in pieces], [p.spikes for p in pieces]))  # fmt: skip
+    readout, readout_spikes = ([getattr(p, name) for p in pieces] for name in ("readout", "readout_spikes"))
+    return Traces(potential, spikes, together(readout), together(readout_spikes), state)
 
 
 def machine(device: torch.device) -> str:

@@ -20,7 +20,7 @@ TEST_BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Settings, ABC):
-    """A task of your own is a subclass with four methods; `train` does the rest.
+    """A task of your own is a subclass with four methods; `train` does the rest::
 
         class Louder(Task):
             def sizes(self): return 10, *self.hidden, 2
