@@ -372,7 +372,7 @@ def _constants(surrogate: Surrogate, threshold: float) -> tuple[Kind, tuple[floa
 def _check_device(*tensors: Tensor) -> None:
     for x in tensors:
         if x.dtype != torch.float32 or not (x.is_cuda or INTERPRETED):
-            raise ValueError(f"the fast kernels on a GPU need float32 there, not {x.dtype} on {x.device}; use reference")
+            raise ValueError(f"on a GPU the fast kernels need float32, not {x.dtype} on {x.device}; use reference")
 
 
 def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
