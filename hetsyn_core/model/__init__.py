@@ -1,1 +1,1 @@
-"""Synapses and neurons: the equations (`reference`), their fast form (`fused`), layers and networks."""
+"""Synapses and neurons: the equations (`reference`), their fast forms (`fast`), layers, networks and their states."""

@@ -40,13 +40,15 @@ def spikes_from(
     steps, neurons = current.shape[1:]
     if steps == 0:
         return *fire(current), state
-    rho_a, a = adaptation or (0.0, 0.0)
     kappa = torch.as_tensor(reset_decay).to(current).expand(neurons)
-    rho = current.new_full((neurons,), rho_a)
     # What the state becomes at the first step, where its spikes arrive.
     reset = kappa * state.reset + threshold * state.spikes
-    adapted = rho * state.adaptation + a * state.spikes
-    current = current - _fading(reset, kappa, steps) - _fading(adapted, rho, steps)
+    current = current - _fading(reset, kappa, steps)
+    if adaptation is not None:
+        rho_a, a = adaptation
+        rho = current.new_full((neurons,), rho_a)
+        adapted = rho * state.adaptation + a * state.spikes
+        current = current - _fading(adapted, rho, steps)
     if weight is not None:
         r = _per_neuron(decay, weight)
         held = state.current.sum(-1) if r.ndim == 1 and state.current.ndim == 3 else state.current
@@ -56,7 +58,7 @@ def spikes_from(
     before = spikes[:, :-1]  # those of the last step are on their way
     final = NeuronState(
         _faded(reset, kappa, threshold * before),
-        _faded(adapted, rho, a * before),
+        torch.zeros_like(state.adaptation) if adaptation is None else _faded(adapted, rho, a * before),
         spikes[:, -1],
         None if weight is None else _left(recurrent, r, before, weight),
     )
@@ -79,21 +81,25 @@ def _powers(decay: Tensor, steps: int) -> Tensor:
 
 def _fading(held: Tensor, decay: Tensor, steps: int) -> Tensor:
     """What is left of (batch, post), or (batch, post, pre), after 0, 1, ... steps, per neuron: (batch, steps, post)."""
-    formula = "bj,jt->btj" if decay.ndim == 1 else "bji,jit->btj"
-    powers, parts = _powers(decay, min(BLOCK, steps)), []
+    if decay.ndim == 1:
+        return held[:, None] * _powers(decay, steps).T
+    powers, parts = _powers(decay, min(BLOCK, steps)), [held.new_zeros(len(held), 0, len(decay))]
     for first in range(0, steps, BLOCK):
-        parts.append(torch.einsum(formula, held, powers[..., : steps - first]))
+        parts.append(torch.einsum("bji,jit->btj", held, powers[..., : steps - first]))
         held = held * decay**BLOCK
-    return torch.cat(parts, 1) if parts else held.new_zeros(len(held), 0, len(decay))
+    return torch.cat(parts, 1)
 
 
 def _faded(held: Tensor, decay: Tensor, x: Tensor) -> Tensor:
     """held = decay held + x[t] over all steps, x (batch, time, post) per neuron and (batch, time, pre) per synapse."""
-    formula = "btj,jt->bj" if decay.ndim == 1 else "bti,jit->bji"
+    if decay.ndim == 1:
+        steps = x.shape[1]
+        return held * decay**steps + (x * _powers(decay, steps).flip(-1).T).sum(1)
     powers = _powers(decay, min(BLOCK, x.shape[1])).flip(-1)
     for part in x.split(BLOCK, 1):
         steps = part.shape[1]
-        held = held * decay**steps + torch.einsum(formula, part, powers[..., powers.shape[-1] - steps :])
+        arrived = torch.einsum("bti,jit->bji", part, powers[..., powers.shape[-1] - steps :])
+        held = held * decay**steps + arrived
     return held
 
 

@@ -1,4 +1,4 @@
-"""The equations without a current per synapse and step: the functions of `reference`, by the loops in `kernels`.
+"""The equations without a current per synapse and step: the functions of `reference`, by the loops in `cpu_kernels`.
 
 CPU and float32 only. Compiled by Numba on first use and kept on disk.
 """
@@ -24,10 +24,10 @@ from .limits import no_current, refuse_second_derivative
 EMPTY = np.zeros(0, np.float32)  # stands for an argument that a kernel does not need: Numba takes no None here
 
 
-def _check_fused(*tensors: Tensor) -> None:
+def _check_device(*tensors: Tensor) -> None:
     for x in tensors:
         if x.dtype != torch.float32 or x.device.type != "cpu":
-            raise ValueError(f"the fused path needs float32 on the CPU, not {x.dtype} on {x.device}; use reference")
+            raise ValueError(f"the fast kernels need float32 on the CPU, not {x.dtype} on {x.device}; use reference")
 
 
 def _empty(*shape: int) -> Tensor:
@@ -178,7 +178,7 @@ def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
     """
     check_synapses(weight, decay)
     check_input("x", x, weight.shape[1])
-    _check_fused(x, weight, decay)
+    _check_device(x, weight, decay)
     if 0 in x.shape or 0 in weight.shape:
         return no_current(x, weight, decay)
     if decay.shape == weight.shape and decay.shape[1] != 1:
@@ -301,7 +301,7 @@ def spiking(
         ValueError: as there, and for another precision or device.
     """
     check_neurons(current, recurrent_weight, recurrent_decay, reset_decay, threshold, adaptation)
-    _check_fused(current, *(x for x in (recurrent_weight, recurrent_decay) if x is not None))
+    _check_device(current, *(x for x in (recurrent_weight, recurrent_decay) if x is not None))
     if 0 in current.shape:
         return current.clone(), current.clone()
     kappa = torch.as_tensor(reset_decay, dtype=torch.float32).expand(current.shape[2]).contiguous()

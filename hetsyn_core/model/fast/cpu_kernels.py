@@ -1,4 +1,4 @@
-"""The loops behind `fused`.
+"""The loops behind `cpu`.
 
 Eq. 8 for one synapse is u[t] = r u[t-1] + x[t], V[t] += w u[t]. Sixteen postsynaptic neurons are handled side by
 side and eight steps at a time: u, r, w sit in registers while V[t..t+7] are summed over the inputs, so no

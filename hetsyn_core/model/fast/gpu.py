@@ -1,6 +1,6 @@
 """The functions of `reference` on a GPU, in Triton: no current per synapse and step, one launch for all steps.
 
-Float32 alone. The algebra is that of `kernels`: forward u[t] = r u[t-1] + x[t] and V[t] = sum w u[t], backward
+Float32 alone. The algebra is that of `cpu_kernels`: forward u[t] = r u[t-1] + x[t] and V[t] = sum w u[t], backward
     b = r b + a,  a = r a + dL/dV[t],   dL/dw = sum_t x[t] a[t],  dL/dr = w sum_t x[t] b[t].
 These states of a tile of synapses stay in registers for the whole trial. A decay shared by synapses is one decay
 per synapse with equal values, whose gradients autograd adds up.
@@ -372,7 +372,7 @@ def _constants(surrogate: Surrogate, threshold: float) -> tuple[Kind, tuple[floa
 def _check_device(*tensors: Tensor) -> None:
     for x in tensors:
         if x.dtype != torch.float32 or not (x.is_cuda or INTERPRETED):
-            raise ValueError(f"the fused path on a GPU needs float32 there, not {x.dtype} on {x.device}; use reference")
+            raise ValueError(f"on a GPU the fast kernels need float32, not {x.dtype} on {x.device}; use reference")
 
 
 def synaptic_current(x: Tensor, weight: Tensor, decay: Tensor) -> Tensor:
