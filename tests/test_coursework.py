@@ -17,9 +17,11 @@ import psutil
 import pytest
 import torch
 from nbgrader.utils import is_grade, is_solution
+from small_exercise import SMALL, solved
 
 from tools.coursework import assign, fence, grade
 from tools.coursework.feedback import page
+from tools.coursework.matching import Exercise, match, merge
 
 os.environ["MPLBACKEND"] = "agg"
 SOURCES = assign.read()
@@ -101,6 +103,11 @@ def run_here(notebook):
     return failed
 
 
+def merged(source, submission):
+    """What runs of a submission."""
+    return merge(match(Exercise("x", source), submission))
+
+
 def answered(name, answer):
     """The student version with all of the answer in its first solution cell, the others empty."""
     notebook = assign.student_version(SOURCES[name])
@@ -117,13 +124,13 @@ def test_the_solution_passes(name):
 
 @each
 def test_an_untouched_student_version_fails_every_test(name):
-    failed = run_here(grade.merge(SOURCES[name], assign.student_version(SOURCES[name])))
+    failed = run_here(merged(SOURCES[name], assign.student_version(SOURCES[name])))
     assert failed and None not in failed.values(), failed
 
 
 @each
 def test_a_hard_coded_answer_passes_no_hidden_test(name):
-    failed = run_here(grade.merge(SOURCES[name], answered(name, HARD_CODED[name])))
+    failed = run_here(merged(SOURCES[name], answered(name, HARD_CODED[name])))
     hidden = {test: error for test, error in failed.items() if test.endswith("hidden")}
     assert hidden and None not in hidden.values(), hidden
     assert [test for test in failed if not test.endswith("hidden") and failed[test] is None], "it does answer something"
@@ -133,7 +140,7 @@ def test_the_library_is_no_answer_to_eq_8():
     for name in "reference", "fused":
         answer = "from hetsyn_core.model.layer import decay_from_tau as decay\n"
         answer += f"from hetsyn_core.model.{name} import synaptic_current"
-        failed = run_here(grade.merge(SOURCES[FIRST], answered(FIRST, answer)))
+        failed = run_here(merged(SOURCES[FIRST], answered(FIRST, answer)))
         assert failed["current-check"] is None and "write the loop" in str(failed["current-hidden"])
 
 
@@ -174,66 +181,20 @@ def test_a_students_copy_of_the_tests_does_not_count():
     submission.cells = [
         cell for cell in submission.cells if cell.metadata.get("nbgrader", {}).get("grade_id") != "current-hidden"
     ]
-    merged = grade.merge(SOURCES[FIRST], submission)
-    tests = [(cell.source, cell.metadata.nbgrader.points) for cell in merged.cells if is_grade(cell)]
+    ran = merged(SOURCES[FIRST], submission)
+    tests = [(cell.source, cell.metadata.nbgrader.points) for cell in ran.cells if is_grade(cell)]
     assert tests == [(cell.source, cell.metadata.nbgrader.points) for cell in SOURCES[FIRST].cells if is_grade(cell)]
-
-
-def test_a_notebook_is_found_where_it_lies_and_what_it_is_called(tmp_path):
-    names = "b/x/one.ipynb", "b/one-Copy1.ipynb", "c/one (1).ipynb", "d/.ipynb_checkpoints/one-checkpoint.ipynb"
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    found = grade.collect(tmp_path, ["one", "two"])
-    assert found["b"] == {"one": names[0].encode(), "two": grade.MISSING}
-    assert found["c"]["one"] == names[2].encode() and found["d"]["one"] == grade.MISSING
 
 
 def test_cells_of_the_students_own_run_where_they_stand():
     submission = assign.student_version(SOURCES[FIRST])
     place = next(k for k, cell in enumerate(submission.cells) if is_solution(cell))
     submission.cells.insert(place, nbformat.v4.new_code_cell("helper = 1"))
-    sources = [cell.source for cell in grade.merge(SOURCES[FIRST], submission).cells]
+    sources = [cell.source for cell in merged(SOURCES[FIRST], submission).cells]
     assert sources.index("helper = 1") == place
 
 
 # A class. Its exercise imports nothing, so that a submission takes a second or two.
-
-
-def cell_of(kind, name, source, **more):
-    cell = nbformat.v4.new_code_cell(source)
-    cell.metadata.nbgrader = dict(
-        grade_id=name, schema_version=3, solution=kind == "solution", grade=kind == "test", locked=kind != "solution",
-        task=False, **more,
-    )  # fmt: skip
-    return cell
-
-
-def question(name, wanted):
-    """A solution cell, a visible and a hidden test."""
-    test = f"assert [{name}(x) for x in range(9)] == {wanted}, 'not for every x'"
-    hidden = f"### BEGIN HIDDEN TESTS\n{test}\n### END HIDDEN TESTS"
-    return [
-        cell_of(
-            "solution", name, f"def {name}(x):\n    ### BEGIN SOLUTION\n    return {wanted}[x]\n    ### END SOLUTION"
-        ),
-        cell_of("test", f"{name}-check", f"assert {name}(2) == {wanted[2]}", points=1),
-        cell_of("test", f"{name}-hidden", hidden, points=3),
-    ]
-
-
-SMALL = nbformat.v4.new_notebook(
-    metadata=SOURCES[FIRST].metadata,
-    cells=question("twice", [2 * x for x in range(9)]) + question("square", [x * x for x in range(9)]),
-)
-
-
-def solved(before="", source=SMALL):
-    """A source, with code before the first solution, as handed in."""
-    notebook = nbformat.from_dict(source)
-    cell = next(filter(is_solution, notebook.cells))
-    cell.source = before + cell.source
-    return nbformat.writes(notebook).encode()
 
 
 def hard_coded():

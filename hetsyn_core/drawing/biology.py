@@ -58,12 +58,12 @@ def fig1a(database: Path | None) -> Figure:
         _stand_in(ax)
     else:
         fig, axes = plt.subplots(2, 1, figsize=(5.6, 4), sharex=True)
-        _measured(axes, database)
+        _synapses(axes, database)
     plt.close(fig)
     return fig
 
 
-def _measured(axes: np.ndarray, database: Path) -> None:
+def _synapses(axes: np.ndarray, database: Path) -> None:
     taus = allen.decay_tau(database)
     for ax, (species, color) in zip(axes, SPECIES.items(), strict=True):
         own = taus[taus["species"] == species]

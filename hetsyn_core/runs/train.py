@@ -139,10 +139,10 @@ class _Training:
         self.optimiser.step()
         self.schedule.step()
         self.network.clamp_()
-        return loss.detach(), self.measured(traces, wanted)
+        return loss.detach(), self.score_of(traces, wanted)
 
     @torch.no_grad()
-    def measured(self, traces: Traces, wanted: Tensor) -> Tensor:
+    def score_of(self, traces: Traces, wanted: Tensor) -> Tensor:
         """The batch's mean of what the task measures first."""
         self.score, values = next(iter(self.run.measure(traces, wanted).items()))
         return torch.as_tensor(values).mean() if isinstance(values, Tensor) else torch.tensor(np.mean(values))

@@ -3,13 +3,16 @@
 Started by `grade` as a program; the kernel that runs the cells is one more process.
 """
 
+import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
 
 import nbformat
+import psutil
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
@@ -52,58 +55,140 @@ def said(cell: NotebookNode, cell_index: int, execute_reply: dict | None) -> Non
     content = execute_reply["content"] if execute_reply else {"status": "no reply"}
     cell.metadata["status"] = content["status"]
     if content["status"] != "ok" and not any(output.output_type == "error" for output in cell.outputs):
-        what = {name: content.get(name, "") for name in ("ename", "evalue")}
-        cell.outputs.append(nbformat.v4.new_output("error", **what, traceback=[]))
+        cell.outputs.append(error(content.get("ename", ""), content.get("evalue", "")))
+
+
+def error(name: str, text: str) -> NotebookNode:
+    """An error among the outputs of a cell."""
+    return nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[])
+
+
+def processor_seconds() -> float:
+    """Of all that was started from here, also of what has ended since; this program's own do not count."""
+    total, mark = 0.0, os.environ.get("HETSYN_GRADED")
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("HETSYN_GRADED") == mark:
+                times = process.cpu_times()
+                total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
+                if process.pid != os.getpid():
+                    total += times.user + times.system
+        except (psutil.Error, OSError):
+            pass
+    return total
+
+
+class Watch:
+    """Interrupts a cell that has used up its processor time; ends the kernel if it goes on, or the notebook's is up.
+
+    Attributes:
+        spent_s: seconds of the processor until now.
+        stopped: indices of the cells that were interrupted.
+        ended: why the kernel was ended, or "".
+    """
+
+    EVERY_S = 0.5
+
+    def __init__(self, manager: AsyncKernelManager, cell_s: int, notebook_s: int) -> None:
+        self.manager, self.cell_s, self.notebook_s = manager, cell_s, notebook_s
+        self.spent_s = self.before_s = 0.0
+        self.cell, self.stopped, self.ended = -1, set(), ""
+
+    def begin(self, cell: NotebookNode, cell_index: int) -> None:
+        """A cell starts."""
+        self.cell, self.before_s = cell_index, self.look()
+
+    def look(self) -> float:
+        """Seconds spent until now."""
+        self.spent_s = max(self.spent_s, processor_seconds())
+        return self.spent_s
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(self.EVERY_S)
+            used = self.look() - self.before_s
+            if self.spent_s > self.notebook_s:
+                self.ended = f"stopped after {self.notebook_s} s of processor time"
+            elif used > 1.5 * self.cell_s + 2:
+                self.ended = "a cell could not be interrupted"
+            if self.ended:
+                await self.manager.signal_kernel(9)
+            elif used > self.cell_s and self.cell >= 0:
+                self.stopped.add(self.cell)
+                await self.manager.interrupt_kernel()
 
 
 class OutOfTimeError(Exception):
-    """The notebook as a whole has run too long."""
+    """The notebook as a whole has run too long by the clock on the wall."""
 
 
-def execute(notebook: NotebookNode, cell_s: int, notebook_s: int, output_mb: float) -> str:
+WAITED = "this cell took too long by the clock on the wall"
+
+
+async def execute(
+    notebook: NotebookNode, cell_s: int, notebook_s: int, patience: int, output_mb: float
+) -> tuple[str, bool]:
     """Run every cell, in place; an error or the end of its time ends a cell, not the notebook.
 
     Returns:
-        what a person should know of the run, or an empty string.
+        what a person should know of the run, or ""; and whether the clock on the wall has stopped it, which a
+        busy machine may be the reason for.
     """
-    end = time.monotonic() + notebook_s
+    end = time.monotonic() + patience * notebook_s
 
     def time_for(cell: NotebookNode) -> float:
         left = end - time.monotonic()
         if left < 1:
             raise OutOfTimeError
-        return min(cell_s, int(left))
+        return min(patience * cell_s, int(left))
 
+    # Files, not ports: these work where there is no network.
+    manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip="kernel")
     client = Client(
         notebook,
-        # Files, not ports: these work where there is no network.
-        AsyncKernelManager(kernel_name="python3", transport="ipc", ip="kernel"),
+        manager,
         allow_errors=True,
         timeout_func=time_for,
         interrupt_on_timeout=True,
-        error_on_timeout={"ename": "TimeoutError", "evalue": "this cell ran too long", "traceback": []},
+        error_on_timeout={"ename": "TimeoutError", "evalue": WAITED, "traceback": []},
         iopub_timeout=5,
         shutdown_kernel="immediate",
     )
+    watch = Watch(manager, cell_s, notebook_s)
+    client.on_cell_execute = watch.begin
     client.on_cell_executed = said
     client.owns_km = True  # so that the kernel ends with it
     client.most = int(output_mb * 1e6)
+    watching = asyncio.ensure_future(watch.run())
+    note, waited = "", False
     try:
-        client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await client.async_execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except DeadKernelError:
-        return "a cell ended Python itself"
+        note = watch.ended or "a cell ended Python itself"
     except OutOfTimeError:
-        return f"stopped after {notebook_s} s"
-    return ""
+        note, waited = f"stopped after {patience * notebook_s} s on the clock on the wall", True
+    finally:
+        watching.cancel()
+    for index in watch.stopped:
+        cell = notebook.cells[index]
+        if cell.metadata.get("status") != "ok":
+            others = [output for output in cell.outputs if output.output_type != "error"]
+            cell.outputs = [*others, error("TimeoutError", f"this cell used more than {cell_s} s of processor time")]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    if any(output.output_type == "error" and output.evalue == WAITED for output in outputs):
+        note, waited = note or f"a cell took more than {patience * cell_s} s by the clock on the wall", True
+    return note, waited
 
 
 def main() -> None:
-    """Read {"notebook": ..., limits ...} from standard input, write {"notebook": ..., "note": ...}."""
+    """Read {"notebook": ..., limits ...} from standard input, write {"notebook": ..., "note": ..., "waited": ...}."""
     job = json.load(sys.stdin)
     notebook = nbformat.from_dict(job.pop("notebook"))
     limit(**job)
-    note = execute(notebook, job["cell_s"], job["notebook_s"], job["output_mb"])
-    json.dump({"notebook": notebook, "note": note}, sys.stdout)
+    limits = {name: job[name] for name in ("cell_s", "notebook_s", "patience", "output_mb")}
+    note, waited = asyncio.run(execute(notebook, **limits))
+    json.dump({"notebook": notebook, "note": note, "waited": waited}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ padding: .2rem .6rem .2rem 0; text-align: left; vertical-align: top }}
 td:last-child {{ overflow-wrap: anywhere }} td + td {{ min-width: 3rem }}
 tr {{ border-bottom: 1px solid #ccc }} pre {{ overflow-x: auto; background: #f6f6f6; padding: .5rem }}
+section.doubts {{ border-left: .3rem solid #b35900; padding-left: .8rem }} h2 {{ font-size: 1.1rem }}
 tr.exercise th {{ padding-top: 1rem }} details :is(h1, h2) {{ font-size: 1.2rem }}
 img {{ max-width: 100% }} summary {{ cursor: pointer; font-weight: bold; margin-top: 1rem }}
 </style></head><body><main>"""
@@ -26,27 +27,32 @@ img {{ max-width: 100% }} summary {{ cursor: pointer; font-weight: bold; margin-
 TAGS = {*bleach.ALLOWED_TAGS, *"br code div h1 h2 h3 h4 hr p pre span table tbody td th thead tr".split()}
 
 
-def page(student: str, results: list) -> str:
-    """One HTML page, complete in itself, from the `grade.Result` of every exercise.
+def page(report) -> str:
+    """One HTML page, complete in itself, from a `grade.Report`.
 
     Hidden tests are left out; of a failed one its last line is shown, which is written to help.
     """
-    total, most = (sum(getattr(r, what) for r in results) for what in ("points", "out_of"))
-    parts = [HEAD.format(student=escape(student)), f"<h1>{escape(student)}: {total:g} of {most:g} points</h1>"]
+    student = escape(report.student)
+    parts = [HEAD.format(student=student), f"<h1>{student}: {report.points:g} of {report.out_of:g} points</h1>"]
+    for title, by_hand in ("To be looked at by hand", True), ("Notes", False):
+        if texts := report.says(by_hand):
+            items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+            parts.append(
+                f'<section class="{"doubts" if by_hand else "notes"}"><h2>{title}</h2><ul>{items}</ul></section>'
+            )
     parts.append("<table><tr><th>test</th><th>points</th><th>why</th></tr>")
-    for result in results:
-        parts.append(f'<tr class="exercise"><th colspan="3">{escape(result.exercise)}</th></tr>')
-        for name, points, out_of, why in result.tests:
-            cells = name, f"{points:g} of {out_of:g}", why or ("" if points else "failed")
+    for result in report.results:
+        title = f"{escape(result.exercise)}: {result.points:g} of {result.out_of:g}"
+        parts.append(f'<tr class="exercise"><th colspan="3">{title}</th></tr>')
+        for mark in result.marks:
+            cells = mark.test, f"{mark.points:g} of {mark.out_of:g}", mark.why or ("" if mark.points else "failed")
             parts.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>")
     parts.append("</table>")
-    for result in results:
-        parts.append(f"<details><summary>{escape(result.exercise)}</summary>")
-        if result.note:
-            parts.append(f"<p>{escape(result.note)}</p>")
+    for result in report.results:
         if result.notebook is not None:
-            parts.append(_html(result.notebook))
-        parts.append("</details>")
+            parts.append(f"<details><summary>{escape(result.exercise)}, as it ran</summary>")
+            parts += [f"<h3>{escape(name)}</h3><pre>{escape(text)}</pre>" for name, text in result.beside.items()]
+            parts += [_html(result.notebook), "</details>"]
     return "\n".join([*parts, "</main></body></html>\n"])
 
 

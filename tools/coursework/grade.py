@@ -7,213 +7,191 @@ the notebook that runs is the source, with the student's solution cells put into
 import argparse
 import csv
 import io
-import json
 import os
-import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-import nbformat
 from nbformat import NotebookNode
-from nbgrader.utils import determine_grade, is_grade, is_solution
+from nbgrader.utils import determine_grade, is_grade
 
 from hetsyn_core.paths import ROOT, write_whole
 
-from . import execute, fence
-from .assign import SOURCES, read, student_version
+from . import fence, running
+from .assign import SOURCES, read
+from .choosing import Chosen, Found, Kind, choose
 from .feedback import page
 from .fence import Limits
+from .matching import Exercise, match, merge
+from .submissions import Look, Remark, Submission, collect, is_notebook
 
 GRADES = ROOT / "build" / "grades"
-LARGEST_MB = 50
-MISSING = "not handed in"
+ABSENT = {"ModuleNotFoundError", "FileNotFoundError"}
+PACKED = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".py", ".html", ".json"}  # an exercise may be in these
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a test cell gave, and why not more."""
+
+    test: str
+    points: float
+    out_of: float
+    why: str
 
 
 @dataclass(frozen=True)
 class Result:
-    """One exercise of one student. ``tests``: (name, points, of, what went wrong) of every test cell."""
+    """One exercise of one student.
+
+    Attributes:
+        notebook: as executed, or None.
+        beside: text of the Python files that lay beside it, by name.
+    """
 
     exercise: str
-    tests: list[tuple[str, float, float, str]]
-    note: str
-    notebook: NotebookNode | None  # as executed
+    marks: list[Mark]
+    remarks: list[Remark] = field(default_factory=list)
+    notebook: NotebookNode | None = None
+    beside: dict[str, str] = field(default_factory=dict)
 
     @property
     def points(self) -> float:
         """Points reached."""
-        return sum(points for _, points, _, _ in self.tests)
+        return sum(mark.points for mark in self.marks)
 
     @property
     def out_of(self) -> float:
         """Points to be had."""
-        return sum(most for _, _, most, _ in self.tests)
+        return sum(mark.out_of for mark in self.marks)
+
+    def says(self, by_hand: bool) -> list[str]:
+        """The remarks for which a person should look at this grade, or the others."""
+        looks = {Look.YES, Look.IF_POINTS_ARE_MISSING} if self.points < self.out_of else {Look.YES}
+        return [remark.text for remark in self.remarks if (remark.look in looks) == by_hand]
 
 
-def merge(source: NotebookNode, submission: NotebookNode) -> NotebookNode:
-    """The source with the student's solution cells in place of ours; cells the student added run where they stand.
+@dataclass(frozen=True)
+class Report:
+    """All exercises of one student, and ``remarks`` on what was handed in as a whole."""
 
-    A solution cell that is missing is the empty one of the student version.
-    """
-    known = {cell.metadata.nbgrader.grade_id for cell in source.cells if "nbgrader" in cell.metadata}
-    answers, added, waiting = {}, {}, []
-    for cell in submission.cells:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        if name in known:
-            answers[name] = cell.source  # of copies the last one counts, as in nbgrader
-            added.setdefault(name, []).extend(waiting)
-            waiting = []
-        elif cell.cell_type == "code":
-            waiting.append(nbformat.v4.new_code_cell(cell.source))
-    merged = student_version(source)
-    cells = []
-    for cell, ours in zip(merged.cells, source.cells):
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        cells += added.get(name, [])
-        if is_solution(cell):
-            cell.source = answers.get(name, cell.source)
-        else:
-            cell.source = ours.source  # hidden tests back in
-        cells.append(cell)
-    merged.cells = cells + waiting
-    return merged
+    student: str
+    results: list[Result]
+    remarks: list[Remark] = field(default_factory=list)
+
+    @property
+    def points(self) -> float:
+        """Points reached."""
+        return sum(result.points for result in self.results)
+
+    @property
+    def out_of(self) -> float:
+        """Points to be had."""
+        return sum(result.out_of for result in self.results)
+
+    def says(self, by_hand: bool) -> list[str]:
+        """The remarks for which a person should look at this student's grade, or the others."""
+        whole = [remark.text for remark in self.remarks if (remark.look is Look.YES) == by_hand]
+        return whole + [f"{result.exercise}: {text}" for result in self.results for text in result.says(by_hand)]
 
 
-def score(notebook: NotebookNode) -> list[tuple[str, float, float, str]]:
-    """(name, points, of, what went wrong) of every test cell of an executed notebook, by nbgrader's rule.
+def score(notebook: NotebookNode) -> list[Mark]:
+    """Marks of all test cells of an executed notebook, by nbgrader's rule.
 
     Unlike there, a cell has failed unless the kernel replied that it ran (see `execute.said`), and a warning on
     standard error is no failure.
     """
-    tests = []
-    for cell in notebook.cells:
-        if not is_grade(cell):
-            continue
+    marks = []
+    for cell in filter(is_grade, notebook.cells):
         cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
         errors = [f"{o.ename}: {o.evalue}".strip(": ")[:300] for o in cell.outputs if o.output_type == "error"]
-        most = float(cell.metadata.nbgrader.points)
         try:
             points, _ = determine_grade(cell)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # the value of a cell gives partial credit, and a submission forged one
+        except (ValueError, KeyError, TypeError):  # a value gives partial credit, and a submission forged one
             points, errors = 0.0, ["no points in its output"]
         if cell.metadata.get("status") != "ok":
             points, errors = 0.0, errors or ["did not run"]
-        tests.append((cell.metadata.nbgrader.grade_id, points, most, errors[0] if errors else ""))
-    return tests
+        setup = cell.metadata.nbgrader
+        marks.append(Mark(setup.grade_id, points, float(setup.points), errors[0] if errors else ""))
+    return marks
 
 
-def run_fenced(notebook: NotebookNode, limits: Limits, work: Path, hidden: tuple[Path, ...], own: bool = False) -> dict:
-    """Run a notebook in a new folder in ``work``, with copies of the kernels that Numba compiled before.
+def nothing(exercise: Exercise, remarks: list[Remark]) -> Result:
+    """No points: there is nothing that could run."""
+    tests = [cell.metadata.nbgrader for cell in exercise.source.cells if is_grade(cell)]
+    why = remarks[-1].text if remarks else ""
+    return Result(exercise.name, [Mark(test.grade_id, 0.0, float(test.points), why) for test in tests], remarks)
 
-    Args:
-        own: a notebook of ours: what it compiled is kept for the others. (A file of a submission is never read.)
 
-    Returns:
-        "notebook" with its outputs, and a "note" on what went wrong beside errors in cells.
-
-    Raises:
-        TimeoutError, ChildProcessError, ValueError: there is no result.
-    """
-    scratch = Path(tempfile.mkdtemp(dir=work))
+def grade_one(exercise: Exercise, found: Found, limits: Limits, work: Path, hidden: tuple[Path, ...] = ()) -> Result:
+    """Grade one exercise of one student."""
+    if found.matched is None:
+        return nothing(exercise, found.remarks)
     try:
-        if (work / "numba").exists():
-            shutil.copytree(work / "numba", scratch / "numba")
-        command = [sys.executable, "-P", execute.__file__]  # as a file: it needs nothing of the package
-        job = json.dumps({"notebook": notebook, **asdict(limits)}).encode()
-        done = json.loads(fence.run(command, job, limits, scratch, (*hidden, work)))
-        if own and (scratch / "numba").exists():
-            shutil.copytree(scratch / "numba", work / "numba", dirs_exist_ok=True)
-        return {"notebook": nbformat.from_dict(done["notebook"]), "note": done["note"]}
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        ran = running.run(merge(found.matched), limits, work, hidden, found.beside)
+    except TimeoutError as error:
+        return nothing(exercise, [*found.remarks, Remark(str(error), Look.YES)])
+    except (ChildProcessError, ValueError) as error:
+        return nothing(exercise, [*found.remarks, Remark(str(error), Look.IF_POINTS_ARE_MISSING)])
+    remarks = list(found.remarks)
+    if ran.note:
+        remarks.append(Remark(ran.note, Look.YES if ran.waited else Look.NO))
+    remarks += [Remark(text, Look.IF_POINTS_ARE_MISSING) for text in absent(ran.notebook)]
+    code = {str(path): text.decode(errors="replace") for path, text in found.beside.items() if path.suffix == ".py"}
+    return Result(exercise.name, score(ran.notebook), remarks, ran.notebook, code)
 
 
-def grade_one(
-    name: str, source: NotebookNode, raw: bytes | str, limits: Limits, work: Path, hidden: tuple[Path, ...] = ()
-) -> Result:
-    """Grade one exercise; ``raw`` is the file as handed in, or a str that says why there is none."""
-    why, done = raw, None
-    if isinstance(raw, bytes):
-        try:
-            merged = merge(source, nbformat.reads(raw.decode(), as_version=4))
-        except Exception:  # whatever a file that is no notebook may do to a parser
-            why = "not a notebook"
-        else:
-            try:
-                done = run_fenced(merged, limits, work, hidden)
-            except (TimeoutError, ChildProcessError, ValueError) as error:
-                why = str(error)
-    if done is not None:
-        return Result(name, score(done["notebook"]), done["note"], done["notebook"])
-    tests = [cell.metadata.nbgrader for cell in source.cells if is_grade(cell)]
-    return Result(name, [(test.grade_id, 0.0, float(test.points), why) for test in tests], why, None)
+def absent(notebook: NotebookNode) -> list[str]:
+    """What the cells of an executed notebook looked for and did not find: files or modules that were left out."""
+    errors = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    texts = [f"{str(error.evalue)[:100]}: was a file left out?" for error in errors if error.ename in ABSENT]
+    return list(dict.fromkeys(texts))
 
 
-def check(sources: dict[str, NotebookNode], limits: Limits, work: Path, hidden: tuple[Path, ...] = ()) -> None:
+def check(exercises: list[Exercise], limits: Limits, work: Path, hidden: tuple[Path, ...] = ()) -> None:
     """Run the solutions as submissions run, one after the other: they must pass, here and under these limits.
 
     Raises:
         ValueError: one does not; the message says why.
     """
-    for name, source in sources.items():
+    for exercise in exercises:
         try:
-            done = run_fenced(merge(source, source), limits, work, hidden, own=True)
+            ran = running.run(merge(match(exercise, exercise.source)), limits, work, hidden, own=True)
         except (TimeoutError, ChildProcessError) as error:
-            raise ValueError(f"the solution of {name} does not run here: {error}") from error
-        for test, points, most, why in score(done["notebook"]):
-            if points < most:
-                raise ValueError(f"the solution of {name} fails {test} here: {why or done['note']}")
+            raise ValueError(f"the solution of {exercise.name} does not run here: {error}") from error
+        for mark in score(ran.notebook):
+            if mark.points < mark.out_of:
+                why = mark.why or ran.note
+                raise ValueError(f"the solution of {exercise.name} fails {mark.test} here: {why}")
 
 
-def collect(folder: Path, exercises: list[str]) -> dict[str, dict[str, bytes | str]]:
-    """What each student handed in, read before anything runs: {student: {exercise: file or why there is none}}.
-
-    A student is a folder; the notebooks may lie deeper in it, as in nbgrader's ``submitted/student/assignment/``.
-
-    Raises:
-        ValueError: there is no such folder, or it holds no folders.
-    """
-    students = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
-    if not students:
-        raise ValueError(f"{folder} must hold one folder per student, with their notebooks inside")
-    printable = lambda name: name.encode(errors="replace").decode()
-    return {printable(student.name): {name: _read(student, name) for name in exercises} for student in students}
-
-
-def _read(student: Path, name: str) -> bytes | str:
-    # A browser or Jupyter may have added to the name: 01_... (1).ipynb, 01_...-Copy1.ipynb.
-    found = (path for path in student.rglob(f"{name}*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    path = min(found, key=lambda path: (path.stem != name, len(path.parts), path), default=None)
-    if path is None:
-        return MISSING
-    if path.is_symlink() or not path.is_file():
-        return "not a file"
-    if path.stat().st_size > LARGEST_MB * 1e6:
-        return f"larger than {LARGEST_MB} MB"
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-
-
-def table(results: dict[str, list[Result]]) -> str:
-    """The grades as CSV: a row per student; points per exercise, their sum, and what a person should look at."""
+def table(reports: list[Report]) -> str:
+    """The grades as CSV: a row per student; points per exercise, their sum, what a person should look at, and notes."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = [result.exercise for result in next(iter(results.values()))]
-    writer.writerow(["student", *names, "points", "out_of", "notes"])
-    for student, row in results.items():
-        notes = "; ".join(f"{r.exercise}: {r.note}" for r in row if r.note)
-        total, most = sum(r.points for r in row), sum(r.out_of for r in row)
-        writer.writerow([student, *(f"{r.points:g}" for r in row), f"{total:g}", f"{most:g}", notes])
+    names = [result.exercise for result in reports[0].results]
+    writer.writerow(["student", *names, "points", "out_of", "look by hand", "notes"])
+    for report in reports:
+        points = [f"{result.points:g}" for result in report.results]
+        said = ["; ".join(report.says(by_hand)) for by_hand in (True, False)]
+        writer.writerow([report.student, *points, f"{report.points:g}", f"{report.out_of:g}", *said])
     return out.getvalue()
+
+
+def overall(submission: Submission, chosen: Chosen, given: list[str]) -> list[Remark]:
+    """Remarks on what a student handed in as a whole: what could not be opened, and files that belong to nothing."""
+    missing = [name for name in given if chosen.found[name].kind is None]
+    remarks = list(submission.remarks)
+    if missing and chosen.left:
+        several = len(chosen.left) > 1
+        names = ", ".join(chosen.left[:3]) + (", ..." if len(chosen.left) > 3 else "")
+        text = f"{len(chosen.left)} other file{'s lie' if several else ' lies'} there: {names}"
+        likely = any(is_notebook(name) or PurePosixPath(name).suffix.lower() in PACKED for name in chosen.left)
+        remarks.append(Remark(text, Look.YES if likely or len(missing) == len(given) else Look.NO))
+    return remarks
 
 
 def grade(
@@ -223,13 +201,13 @@ def grade(
     limits: Limits = Limits(),
     jobs: int = 1,
     hidden: tuple[Path, ...] = (),
-) -> dict[str, list[Result]]:
+) -> list[Report]:
     """Grade every student and write ``folder``/grades.csv and ``folder``/STUDENT.html; both grow as students are done.
 
     What nobody handed in is left out. The solutions of the rest run first, see `check`.
 
     Args:
-        submissions: see `collect`.
+        submissions: see `submissions.collect`.
         folder: where the results go.
         sources: the exercises with solutions and hidden tests, by name.
         limits: of every notebook.
@@ -240,37 +218,56 @@ def grade(
         ValueError: nobody handed in anything, or as `collect` and `check`.
     """
     handed_in = collect(submissions, list(sources))
-    given = {name for files in handed_in.values() for name, file in files.items() if file != MISSING}
+    exercises = [Exercise(name, source) for name, source in sources.items()]
+    chosen = {submission.student: choose(submission, exercises) for submission in handed_in.submissions}
+    kinds = {name: {one.found[name].kind for one in chosen.values()} - {None} for name in sources}
+    # A checkout holds all exercises; one that is nobody's own work was not set.
+    given = [name for name in sources if kinds[name] - {Kind.SOURCE}] or [name for name in sources if kinds[name]]
     if not given:
         raise ValueError(f"no notebook in {submissions} is named like one of {', '.join(sources)}")
-    sources = {name: source for name, source in sources.items() if name in given}
+    exercises = [exercise for exercise in exercises if exercise.name in given]
     folder.mkdir(parents=True, exist_ok=True)
-    results, pages = {}, {}
+    reports: list[Report] = []
+    pages: dict[str, str] = {}
 
     def write() -> None:
-        for name, content in (pages | {"grades.csv": table(results)}).items():
+        for name, content in (pages | {"grades.csv": table(reports)}).items():
             write_whole(folder / name, content.encode(errors="replace"))
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, ThreadPoolExecutor(jobs) as pool:
         hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
-        check(sources, limits, Path(work), hidden)
+        check(exercises, limits, Path(work), hidden)
         waiting = {
             student: [
-                pool.submit(grade_one, name, sources[name], raw, limits, Path(work), hidden)
-                for name, raw in files.items()
-                if name in given
+                pool.submit(grade_one, exercise, one.found[exercise.name], limits, Path(work), hidden)
+                for exercise in exercises
             ]
-            for student, files in handed_in.items()
+            for student, one in chosen.items()
         }
-        for student, futures in waiting.items():
-            results[student] = [future.result() for future in futures]
-            pages[f"{student}.html"] = page(student, results[student])
+        for submission in handed_in.submissions:
+            student = submission.student
+            results = [future.result() for future in waiting[student]]
+            report = Report(student, results, overall(submission, chosen[student], given))
+            reports.append(report)
+            pages[f"{student}.html"] = page(report)
             with suppress(OSError):  # without a fence a submission may delete them just now; the last writing counts
                 write()
-            points, out_of = (sum(getattr(r, what) for r in results[student]) for what in ("points", "out_of"))
-            print(f"{student:24} {points:5g} of {out_of:g}", flush=True)
+            print(f"{student:24} {report.points:5g} of {report.out_of:g}", flush=True)
     write()
-    return results
+    look_by_hand(reports, handed_in.nobodys)
+    return reports
+
+
+def look_by_hand(reports: list[Report], nobodys: list[str]) -> None:
+    """Print whose grades a person should look at, and which files belong to no student."""
+    doubtful = [report for report in reports if report.says(by_hand=True)]
+    if doubtful:
+        print(f"\nLook by hand at {len(doubtful)} of {len(reports)}:")
+    for report in doubtful:
+        for text in report.says(by_hand=True):
+            print(f"  {report.student:22} {text}")
+    if nobodys:
+        print(f"\nIn no student's folder, and not graded: {', '.join(nobodys)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -280,11 +277,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sources", type=Path, default=SOURCES, help="folder of exercises with solutions")
     parser.add_argument("--to", type=Path, default=GRADES, help="where grades.csv and the pages go")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="notebooks at a time")
-    parser.add_argument("--cell-s", type=int, default=Limits.cell_s, help="seconds a cell may run")
-    parser.add_argument("--notebook-s", type=int, default=Limits.notebook_s, help="seconds a notebook may run")
+    seconds = "seconds of processor time that a %s may use"
+    parser.add_argument("--cell-s", type=int, default=Limits.cell_s, help=seconds % "cell")
+    parser.add_argument("--notebook-s", type=int, default=Limits.notebook_s, help=seconds % "notebook")
     parser.add_argument("--memory-gb", type=float, default=Limits.memory_gb, help="memory of a process")
+    patience = "how many times as long both may take by the clock on the wall"
+    parser.add_argument("--patience", type=int, default=Limits.patience, help=patience)
     options = parser.parse_args(arguments)
-    limits = Limits(options.cell_s, options.notebook_s, options.memory_gb)
+    limits = Limits(options.cell_s, options.notebook_s, options.patience, options.memory_gb)
     print(f"Submissions run with {fence.MEANS[fence.fence()]}.")
     try:
         sources = read(options.sources)
@@ -292,7 +292,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{options.to / 'grades.csv'}, and a page per student beside it")
+    print(f"\n{options.to / 'grades.csv'}, and a page per student beside it")
     return 0
 
 
