@@ -41,7 +41,7 @@ SMALL = nbformat.v4.new_notebook(
 def own(source=SMALL):
     """A submission in which every question is answered rightly: the solutions without their marks."""
     notebook = assign.student_version(source)
-    for cell, ours in zip(notebook.cells, source.cells):
+    for cell, ours in zip(notebook.cells, source.cells, strict=True):
         if is_solution(cell):
             cell.source = "\n".join(line for line in ours.source.splitlines() if "### " not in line)
     return notebook

@@ -274,7 +274,7 @@ def test_no_recording_of_the_heidelberg_digits_is_centred():
 @pytest.mark.skipif(HD is None, reason="no Heidelberg Digits audio at hand")
 def test_recordings_give_as_many_spikes_as_the_regenerated_data_hold():
     tables = [pq.read_table(HD / f"{split}.parquet", columns=["key", "units"]) for split in ("train", "test")]
-    known = {key.as_py(): row for table in tables for key, row in zip(table["key"], table["units"])}
+    known = {key.as_py(): row for table in tables for key, row in zip(table["key"], table["units"], strict=True)}
     for path in [p for p in sorted((HD / "audio").glob("*.flac")) if soundfile.info(p).duration < 0.6]:
         _, units = encode(*soundfile.read(path), places=234)  # every third of 700, ends included
         theirs = known[path.stem].values.to_numpy()

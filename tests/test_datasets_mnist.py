@@ -24,7 +24,7 @@ def small(tmp_path, monkeypatch):
     folder = tmp_path / "mnist"
     folder.mkdir()
     known = {}
-    for (name, md5), values in zip(module.FILES["test"].items(), (images, labels)):
+    for (name, md5), values in zip(module.FILES["test"].items(), (images, labels), strict=True):
         header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
         data = header + values.tobytes()
         known[name] = (hashlib.md5(data).hexdigest(), md5[1])
@@ -79,7 +79,7 @@ def test_small_digits_need_no_scikit_learn(monkeypatch):
 
 def test_small_digits_are_those_of_scikit_learn():
     images, labels = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
-    ours = [np.concatenate(parts) for parts in list(zip(digits("train"), digits("test")))[:2]]
+    ours = [np.concatenate(parts) for parts in list(zip(digits("train"), digits("test"), strict=True))[:2]]
     assert np.array_equal(ours[0].reshape(-1, 64), np.round(images * (255 / 16))) and np.array_equal(ours[1], labels)
 
 

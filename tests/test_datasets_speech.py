@@ -59,7 +59,7 @@ def test_spikes_are_where_the_level_crosses(seconds):
                     expected.add((step, 31 * f + 15 + k))
         expected.add((list(level[:, f]).index(1), 31 * f + 30))
     step, channel = encode(audio, 8000)
-    assert list(zip(step, channel)) == sorted(spike for spike in expected if spike[0] < 200)
+    assert list(zip(step, channel, strict=True)) == sorted(spike for spike in expected if spike[0] < 200)
     assert channel.max() < 496
 
 
@@ -90,7 +90,7 @@ def test_a_tone_is_in_its_filter_and_time():
 
 def test_loudness_and_rate_do_not_matter():
     one, louder = encode(sound(), 8000), encode(sound() * 1024, 8000)
-    assert all(np.array_equal(a, b) for a, b in zip(one, louder))
+    assert all(np.array_equal(a, b) for a, b in zip(one, louder, strict=True))
     audio = sound(16_000)
     assert levels(resample_poly(audio, 3, 1), 48_000) == pytest.approx(levels(audio, 16_000), abs=0.02)
 
@@ -124,7 +124,7 @@ def test_channels_are_averaged():
 
 
 def spikes(audio, rate=8000):
-    return set(zip(*map(np.ndarray.tolist, encode(audio, rate))))
+    return set(zip(*map(np.ndarray.tolist, encode(audio, rate)), strict=True))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -172,7 +172,9 @@ def test_the_official_test_set_are_the_first_five_indices(spoken):
     assert test.labels.tolist() == [3, 3, 7, 7] and test.speakers.tolist() == [0, 1, 0, 1]
     audio, rate = soundfile.read(spoken / "recordings" / "3_theo_4.wav")
     own = slice(*test.offsets[1:3])
-    assert all(np.array_equal(a, b) for a, b in zip(encode(audio, rate), (test.step[own], test.channel[own])))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(encode(audio, rate), (test.step[own], test.channel[own]), strict=True)
+    )
     assert test.source == f"12 recordings unlike {fsdd_module.SOURCE}"
 
 

@@ -139,7 +139,7 @@ def test_neurons_that_start_late_or_never_agree_with_the_reference():
         leaves = [part.to(dtype).requires_grad_() for part in (x, *parts)]
         current = using.synaptic_current(*leaves)
         found.append([current.detach(), *torch.autograd.grad(current, leaves, error.to(dtype))])
-    for ours, expected in zip(*found):
+    for ours, expected in zip(*found, strict=True):
         assert torch.allclose(ours.double(), expected, rtol=1e-5, atol=1e-5)
 
 

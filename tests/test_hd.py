@@ -56,7 +56,8 @@ def content(out):
 def test_the_files_are_read_as_shd_and_say_what_they_are(made, folder):
     train, test = (shd.read(made / f"shd_{split}.h5") for split in ("train", "test"))
     assert test.speakers.tolist() == [4, 4] and test.labels.tolist() == [3, 13]
-    assert sorted(zip(train.labels, train.speakers)) == [(y, s) for y in (3, 13) for s in SPEAKERS if s != 4]
+    found = sorted(zip(train.labels, train.speakers, strict=True))
+    assert found == [(y, s) for y in (3, 13) for s in SPEAKERS if s != 4]
     assert train.source == "8 of 10420 Heidelberg Digits (CC BY 4.0) as spikes"
     with h5py.File(made / "shd_test.h5") as file:
         assert file["spikes/times"][0].dtype == np.float16 and file["spikes/units"][0].dtype == np.uint16

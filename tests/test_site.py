@@ -319,6 +319,7 @@ def test_no_broken_link_and_nothing_from_elsewhere(built):
 def phone(browser):
     """A page 360 px wide that has no network; what it asked for all the same is in its list `asked`."""
     context = browser.new_context(viewport={"width": 360, "height": 740}, offline=True)
+    context.set_default_timeout(15 * 60_000)  # slow on a busy machine, not red
     page = context.new_page()
     page.asked = []
     page.on("request", lambda request: page.asked.append(request.url))

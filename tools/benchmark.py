@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -49,7 +50,7 @@ FEATURES = ("avx2", "fma", "avx512f", "neon", "sve")  # what decides how many nu
 def synapses(shape: Shape) -> list[tuple[int, int]]:
     """Feedforward and recurrent synapses of each layer."""
     last = len(shape.sizes) - 2
-    pairs = enumerate(zip(shape.sizes, shape.sizes[1:]))
+    pairs = enumerate(pairwise(shape.sizes))
     return [(m * n, n * n if shape.recurrent and k < last else 0) for k, (m, n) in pairs]
 
 

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -100,7 +101,7 @@ class SnnTorch(nn.Module):
         import snntorch
 
         last = len(sizes) - 2
-        self.synapses = nn.ModuleList(nn.Linear(m, n, bias=False) for m, n in zip(sizes, sizes[1:]))
+        self.synapses = nn.ModuleList(nn.Linear(m, n, bias=False) for m, n in pairwise(sizes))
         self.neurons = nn.ModuleList()
         for k, n in enumerate(sizes[1:]):
             if k < last and recurrent:
@@ -115,7 +116,7 @@ class SnnTorch(nn.Module):
         readout, spikes = [], [[] for _ in self.neurons[:-1]]
         for t in range(x.shape[1]):
             z = x[:, t]
-            for k, (synapses, neuron) in enumerate(zip(self.synapses, self.neurons)):
+            for k, (synapses, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
                 z, v = neuron(synapses(z), *states[k])
                 states[k] = (z, v) if len(states[k]) == 2 else (v,)
                 if k < len(spikes):
@@ -136,14 +137,14 @@ class Norse(nn.Module):
         last = len(sizes) - 2
         self.recurrent = recurrent
         self.synapses, self.neurons = nn.ModuleList(), nn.ModuleList()
-        for k, (m, n) in enumerate(zip(sizes, sizes[1:])):
+        for k, (m, n) in enumerate(pairwise(sizes)):
             inside = recurrent and k < last  # LIFRecurrent has its own input weights
             self.synapses.append(nn.Identity() if inside else nn.Linear(m, n, bias=False))
             self.neurons.append(LIFRecurrent(m, n) if inside else LIF() if k < last or spiking_readout else LI())
 
     def forward(self, x):
         z, spikes = x.transpose(0, 1).contiguous(), []
-        for synapses, neuron in zip(self.synapses, self.neurons):
+        for synapses, neuron in zip(self.synapses, self.neurons, strict=True):
             z, _ = neuron(synapses(z))
             spikes.append(z)
         return spikes[-1], spikes[:-1]
@@ -162,7 +163,7 @@ class SpikingJelly(nn.Module):
         self.forget = functional.reset_net
         self.spiking_readout = spiking_readout
         self.synapses, self.back, self.neurons = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for k, (m, n) in enumerate(zip(sizes, sizes[1:])):
+        for k, (m, n) in enumerate(pairwise(sizes)):
             inside, silent = recurrent and k < last, k == last and not spiking_readout
             self.synapses.append(nn.Linear(m, n, bias=False))
             self.back.append(nn.Linear(n, n, bias=False) if inside else nn.Identity())
@@ -172,7 +173,7 @@ class SpikingJelly(nn.Module):
     def forward(self, x):
         self.forget(self)
         z, spikes = x.transpose(0, 1).contiguous(), []
-        for synapses, back, neuron in zip(self.synapses, self.back, self.neurons):
+        for synapses, back, neuron in zip(self.synapses, self.back, self.neurons, strict=True):
             current = synapses(z)
             if neuron.step_mode == "m":
                 z = neuron(current)

@@ -68,7 +68,7 @@ class Raster:
     def dense(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """The recordings ``rows`` as booleans (len(rows), steps, channels): a quarter of what float32 would move."""
         rasters = np.zeros((len(rows), self.steps * self.channels), bool)
-        for raster, row in zip(rasters, rows):
+        for raster, row in zip(rasters, rows, strict=True):
             cells = slice(self.offsets[row], self.offsets[row + 1])
             raster[self.step[cells] * np.intp(self.channels) + self.channel[cells]] = True
         return rasters.reshape(len(rows), self.steps, self.channels)

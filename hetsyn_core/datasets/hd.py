@@ -189,7 +189,7 @@ def make(
         pool.shutdown(wait=False, cancel_futures=True)
     if failed := [error for _, error in results if error]:
         raise ValueError(f"{len(failed)} of {len(found)} recordings cannot be encoded; the first is {failed[0]}")
-    made_from = {recording.path: digest for recording, (digest, _) in zip(found, results)}
+    made_from = {recording.path: digest for recording, (digest, _) in zip(found, results, strict=True)}
     tests, chosen_by = test_names(found, seed)
     split = {
         "train": [r for r in found if r.path.name not in tests],

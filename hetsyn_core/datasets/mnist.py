@@ -36,7 +36,7 @@ def mnist(split: Split) -> Images:
         ValueError: an unknown split, or a file is not the canonical one.
     """
     check_split(split)
-    values = [_values(name, *md5, header) for (name, md5), header in zip(FILES[split].items(), HEADERS)]
+    values = [_values(name, *md5, header) for (name, md5), header in zip(FILES[split].items(), HEADERS, strict=True)]
     return values[0].reshape(-1, 28, 28), values[1].astype(np.int64), MNIST
 
 

@@ -128,7 +128,9 @@ def match(exercise: Exercise, submission: NotebookNode) -> Matched:
         else:
             told = "the marks of the cells are lost; they were told apart by text and order"
             remarks.append(Remark(told, Look.IF_POINTS_ARE_MISSING))
-    cells = [Cell(name, cell.source, cell.cell_type == "code") for name, cell in zip(names, submission.cells)]
+    cells = [
+        Cell(name, cell.source, cell.cell_type == "code") for name, cell in zip(names, submission.cells, strict=True)
+    ]
     matched = Matched(exercise, cells, remarks)
     for name, texts in matched.answers.items():
         if len(texts) > 1:
@@ -177,7 +179,7 @@ def _by_names(exercise: Exercise, cells: list[NotebookNode], names: list[str], l
 def _by_place(exercise: Exercise, cells: list[NotebookNode], names: list[str]) -> None:
     # Between two cells that are certain there is one solution cell in the exercise and one cell here: that is it.
     ours = [(grade_id(cell), cell.source) for cell in exercise.handed_out.cells]
-    theirs = [(name, cell.source) for name, cell in zip(names, cells)]
+    theirs = [(name, cell.source) for name, cell in zip(names, cells, strict=True)]
     gaps = {(before, after): inside for before, inside, after in _gaps(theirs, ours)}
     for before, inside, after in _gaps(ours, theirs):
         here = [k for k in gaps.get((before, after), []) if cells[k].cell_type == "code" and not names[k]]
@@ -240,7 +242,7 @@ def merge(submission: Matched) -> NotebookNode:
             before[cell.name], waiting = waiting, []
     merged = nbformat.from_dict(exercise.handed_out)  # a copy
     cells = []
-    for cell, ours in zip(merged.cells, exercise.source.cells):
+    for cell, ours in zip(merged.cells, exercise.source.cells, strict=True):
         name = grade_id(cell)
         cells += before.get(name, [])
         if not is_solution(cell):
