@@ -27,6 +27,15 @@ class Kind(IntEnum):
     OWN = 4
 
 
+DESCRIBED = {
+    Kind.SOURCE: "the published solution",
+    Kind.UNTOUCHED: "untouched",
+    Kind.UNREADABLE: "unreadable",
+    Kind.UNMARKED: "no marked cells",
+    Kind.OWN: "the same answers",
+}
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A file that may be the answer to an exercise. ``matched`` is None for one that cannot be read."""
@@ -162,15 +171,6 @@ def _why(best: Candidate, rest: list[Candidate]) -> list[Remark]:
     if certain:
         return [Remark(f"{taken}, the newest; not {names}", Look.IF_POINTS_ARE_MISSING)]
     return [Remark(f"{taken}; {names} differs, and which is newer is not certain", Look.YES)]
-
-
-DESCRIBED = {
-    Kind.SOURCE: "the published solution",
-    Kind.UNTOUCHED: "untouched",
-    Kind.UNREADABLE: "unreadable",
-    Kind.UNMARKED: "no marked cells",
-    Kind.OWN: "the same answers",
-}
 
 
 def _texts(matched: Matched) -> list[str]:
