@@ -200,7 +200,7 @@ def test_cells_of_the_students_own_run_where_they_stand():
 
 def hard_coded():
     notebook = nbformat.from_dict(SMALL)
-    for cell, value in zip(filter(is_solution, notebook.cells), (4, 4)):
+    for cell, value in zip(filter(is_solution, notebook.cells), (4, 4), strict=False):
         cell.source = f"def {cell.metadata.nbgrader.grade_id}(x): return {value}"
     return nbformat.writes(notebook).encode()
 
