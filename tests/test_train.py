@@ -253,6 +253,7 @@ def test_paper_values():
     pattern, match = PATTERN(), MATCH()
     assert (pattern.lr, pattern.batch, pattern.noise_hz, pattern.initial_tau_s()) == (1e-3, 1, 2, ("normal", 20, 5))
     assert match.initial_tau_s() == ("normal", 40, 4) and MATCH(variant="HomNeuLIF").initial_tau_s() == 40
+    assert MATCH(variant="HomNeuLIF", tau_s=("uniform", 5, 20)).initial_tau_s() == 40
     assert (match.lr, match.batch, match.dt_ms, match.delay_ms, match.a) == (5e-3, 32, 5, 800, 0.15)
     with pytest.raises(FrozenInstanceError):
         match.lr = 1
@@ -265,7 +266,6 @@ def test_paper_values():
         (dict(tau_s=("uniform", 20, 5)), "tau_s must be"),
         (dict(tau_s=("normal", -1, 5)), "tau_s must be"),
         (dict(tau_s=0), "tau_s must be"),
-        (dict(variant="HomNeuLIF", tau_s=("normal", 20, 5)), "tau_s must be a number of ms for HomNeuLIF"),
         (dict(test_trials=0), "test_trials must be"),
         (dict(clip=0), "clip must be a positive number or None"),
         (dict(truncate=0.5), "truncate must be a positive whole number or None"),

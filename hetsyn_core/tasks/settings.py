@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
-from ..model.layer import VARIANTS, Variant
+from ..model.layer import VARIANTS
 from ..model.surrogate import SURROGATES
 from ..model.time_constants import TauS, draw_tau
 
@@ -50,10 +50,14 @@ class Settings:
     endless: ClassVar[bool] = True  # whether trials are drawn; False for a data set, which has an end
 
     def initial_tau_s(self) -> TauS:
-        """Where the synaptic time constants start: ``tau_s``, or the paper's value for the variant."""
-        if self.tau_s is not None:
+        """Where the synaptic time constants start: ``tau_s``, or the paper's value for the variant.
+
+        A distribution is for variants whose time constants learn; the others keep the paper's number.
+        """
+        learns = VARIANTS[self.variant].trainable
+        if self.tau_s is not None and (learns or not isinstance(self.tau_s, tuple)):
             return self.tau_s
-        return self.DRAWN_TAU_S if VARIANTS[self.variant].trainable else self.FIXED_TAU_S
+        return self.DRAWN_TAU_S if learns else self.FIXED_TAU_S
 
     def replace(self, **changes) -> Self:
         """These settings with some changes."""
@@ -68,7 +72,6 @@ class Settings:
         if whole(self.hidden):
             object.__setattr__(self, "hidden", (self.hidden,))
         self.check("variant", self.variant in VARIANTS, f"one of {', '.join(VARIANTS)}")
-        variant: Variant = VARIANTS[self.variant]
         positive, optional = "a positive whole number", "a positive number or None"
         for name, known in CHOICES.items():
             self.check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
@@ -99,8 +102,6 @@ class Settings:
         self.check("tau_reset_ms", tied, "given for HetSynLIF")
         self.check("groups", self.groups is None or self.variant == "HetSynLIF", f"None for {self.variant}")
         self.check("grouped_by", self.groups is not None or self.grouped_by == "random", "'random' without groups")
-        fixed = not variant.trainable and isinstance(self.tau_s, tuple)
-        self.check("tau_s", not fixed, f"a number of ms for {self.variant}, whose time constant is fixed")
 
     def check(self, field: str, ok: bool, rule: str) -> None:
         """Raise ValueError in one line unless ``ok``."""
