@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 import pooch
 import requests
 from filelock import FileLock
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
 from ..paths import datasets_folder, writable
+from ..progress import bar
 
 STALL_S = 30  # without a byte for so long, the connection counts as broken
 WAIT_S = 1  # before the next attempt
@@ -133,11 +133,11 @@ def _continue(url: str, part: Path) -> None:
         answer.raise_for_status()
         have = have if answer.status_code == 206 else 0
         total = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
-        bar = tqdm(desc=part.name[1:-5], total=total, initial=have, unit="B", unit_scale=True)
-        with bar, open(part, "ab" if have else "wb") as file:
+        shown = bar(desc=part.name[1:-5], total=total, initial=have, unit="B", unit_scale=True)
+        with shown, open(part, "ab" if have else "wb") as file:
             for block in answer.raw.stream(2**16, decode_content=False):
                 file.write(block)
-                bar.update(len(block))
+                shown.update(len(block))
 
 
 def _one_line(error: Exception) -> str:

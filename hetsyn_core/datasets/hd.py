@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from tqdm import tqdm
 
 from .. import workers
 from ..paths import whole, writable, write_whole
+from ..progress import bar
 from . import audio, cochlea
 from .download import digest
 from .shd import LABELS, SPEAKERS, TIMES, UNITS
@@ -182,7 +182,7 @@ def make(
     pool = workers.pool(processes or os.cpu_count())
     try:
         work = pool.map(partial(_encode_part, parts=parts, seed=seed, window=window), found)
-        results = list(tqdm(work, "encoding", len(found), unit="recording", smoothing=0.1))
+        results = list(bar(work, desc="encoding", total=len(found), unit="recordings", smoothing=0.1))
     except BrokenProcessPool:
         raise RuntimeError("a process was ended from outside; the same command goes on from here") from None
     finally:
