@@ -176,7 +176,7 @@ def write_readme(path: Path, rows: list[Row]) -> None:
 def main() -> None:
     """Write the ledger and its summary."""
     found = rows()
-    made = f"Made by `{COMMAND}` from the records; `notebooks/14_claims.ipynb` has the rules."
+    made = f"Made by `{COMMAND}` from the records; `notebooks/18_claims.ipynb` has the rules."
     write_whole(ROOT / "data" / "ledger.md", f"# The ledger\n\n{made}\n\n{markdown(found)}\n".encode())
     write_readme(ROOT / "README.md", found)
 
