@@ -109,6 +109,4 @@ def spike(potential: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
 
     Backward uses ``surrogate.derivative``. Any object with such a method will do. Same shape as ``potential``.
     """
-    if not torch.is_grad_enabled():
-        return (potential >= threshold).to(potential.dtype)
     return _Spike.apply(potential, threshold, surrogate)

@@ -65,6 +65,8 @@ def train(
     """
     if unknown := set(analyses) - set(ANALYSES):
         raise ValueError(f"no analysis {', '.join(sorted(unknown))}; there are {', '.join(ANALYSES)}")
+    if run.epoch() < 1:
+        raise ValueError(f"there is nothing to train on: an epoch of {type(run).__name__} has {run.epoch()} batches")
     cards = [device] if torch.device(device).type == "cuda" else []
     with _DRAWING if run.dropout else nullcontext(), torch.random.fork_rng(cards):
         torch.manual_seed(int(np.random.SeedSequence([run.seed, DROPOUT]).generate_state(1)[0]))
