@@ -68,6 +68,8 @@ def train(
     """
     if unknown := set(analyses) - set(ANALYSES):
         raise ValueError(f"no analysis {', '.join(sorted(unknown))}; there are {', '.join(ANALYSES)}")
+    if run.epoch() < 1:
+        raise ValueError(f"there is nothing to train on: an epoch of {type(run).__name__} has {run.epoch()} batches")
     cards = [device] if on_card(checked(device)) else []
     if checkpoint is not None:
         checkpoint = expanded(checkpoint)
