@@ -60,12 +60,12 @@ def letter(ax: Axes, text: str) -> None:
     ax.annotate(text, (0, 1), (-22, 8), xycoords="axes fraction", textcoords="offset points", size=11, weight="bold")
 
 
-def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", **labels) -> None:
+def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", errorbar=("pi", 50), **labels) -> None:
     """Learning curves of `tables.curves`, or with other columns of `tables.epoch_curves`.
 
     Median over runs, and a band from the first to the third quartile.
     """
-    sns.lineplot(data, x=x, y=y, hue="variant", ax=ax, errorbar=("pi", 50), **_BY_VARIANT)
+    sns.lineplot(data, x=x, y=y, hue="variant", ax=ax, errorbar=errorbar, **_BY_VARIANT)
     ax.set(**labels)
 
 
@@ -118,7 +118,7 @@ def dots(
             if len(own):
                 middle = k + width * (i - (len(present) - 1) / 2)
                 aside = 0.7 * width * ((np.arange(len(own)) + 0.5) / len(own) - 0.5)
-                ax.plot(middle + aside, own, ".", color=colors[name], ms=3, mew=0, alpha=0.6)
+                ax.plot(middle + aside, own, ".", color=colors[name], ms=3 if len(own) > 20 else 4.5, mew=0, alpha=0.6)
                 found[middle] = own.agg(statistic)
         marker = dict(marker=markers[name], ms=4.5, mec="white", mew=0.5)
         ax.plot(found.keys(), found.values(), color=colors[name], lw=0.8 if joined else 0, zorder=3, **marker)
