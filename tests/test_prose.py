@@ -119,6 +119,8 @@ PROSE = [
     ("02", "the medians are {:.3f} and {:.3f}", lambda: [median("d21", "tied_reset", model="F-HetNeuLIF"),
                                                          median("d21", "fig2", model="F-HetSynLIF", noise_hz=2)]),
     ("02", "F-HetSynLIF, which is {:.3f}", lambda: [median("mse", "fig2", model="F-HetSynLIF", noise_hz=2)]),
+    ("03", "reaches 95 % after {:.0f} to {:.0f} iterations",
+     lambda: runs("fig3", model="F-HetSynLIF", hidden=100)["to_95"].agg(["min", "max"])),
     ("03", "With 95 % frozen, {} run of ten fails", lambda: [fails("fig3c", frozen=0.95)]),
     ("03", "every run reaches 100 % (one of them {:.1f})", lambda: [100 * runs("fig3c", frozen=0.8)["accuracy"].min()]),
     ("03", "with five neurons in {:.0f} % of its runs", lambda: [success("F-HetSynLIF", 5)]),
