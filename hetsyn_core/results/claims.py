@@ -226,7 +226,8 @@ CLAIMS = (
              ("rates",)))),
     Claim("beyond", "HetSynLIF with 5 neurons is better than others that take about as many operations", NOT_ASKED,
           tuple(Part(f"{name}, {{neurons}} neurons against {{rivals}}", "fig3", partial(as_busy, recurrent=recurrent),
-                     OFTENEST.than(*RIVALS), ("neurons", "rivals")) for name, recurrent in (("F", False), ("R", True)))),
+                     OFTENEST.than(*RIVALS), ("neurons", "rivals"))
+                for name, recurrent in (("F", False), ("R", True)))),
     Claim("beyond", "HetSynLIF is better than HetNeuLIF and HomNeuALIF with as many parameters", NOT_ASKED,
           both(", match-to-sample", "controls_match", OFTENEST.than(*RIVALS), start="paper")
           + both(", pattern generation", "controls_pattern", LEAST_MSE.than(*RIVALS), start="paper")),
