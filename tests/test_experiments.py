@@ -57,7 +57,7 @@ def as_large(task, recurrent, **hidden):
 
 SETTINGS = {
     "fig2": combine(PatternGeneration, variant=VARIANTS, recurrent=BOTH, noise_hz=(1, 2, 3, 4)),
-    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 2e-2, 5e-2)),
+    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 2e-2)),
     "figA2": combine(PatternGeneration, n_targets=[3], iterations=(10, 100, 1000)),
     "fig3": combine(MatchToSample, variant=VARIANTS, recurrent=BOTH, hidden=(5, 20, 50, 100)),
     "fig3c": combine(MatchToSample, recurrent=[True], frozen=(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)),
