@@ -33,13 +33,14 @@ def readings(recurrent, *pairs):
     ]
 
 
-BIOLOGY = ("lognormal", 19.0, 1.7)
+WIDE, LOG_UNIFORM = ("lognormal", 19.0, 1.7), ("loguniform", 1.0, 1000.0)
 FEWER = [dict(groups=1, grouped_by="post"), dict(groups=16), dict(groups=256), dict(variant="HetNeuLIF"), {}]
-FEWER += [dict(groups=16, tau_s=BIOLOGY), dict(tau_s=BIOLOGY)]
+FEWER += [dict(groups=16, tau_s=WIDE), dict(tau_s=WIDE)]
 MORE = [dict(groups=4), dict(groups=64), dict(groups=16, grouped_by="post"), dict(groups=16, grouped_by="pre")]
-MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=BIOLOGY)]
-MORE += [dict(groups=p, tau_s=BIOLOGY) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=BIOLOGY)]
-CONTROLS = [dict(frozen=f, tau_s=BIOLOGY) for f in (0, 1)] + [dict(frozen=1), {}]
+MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=WIDE)]
+MORE += [dict(groups=p, tau_s=WIDE) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=WIDE)]
+MORE += [dict(tau_s=LOG_UNIFORM), dict(groups=4, tau_s=LOG_UNIFORM), dict(groups=16, tau_s=LOG_UNIFORM)]
+CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
 
 
 def each(task, kinds, *networks):
@@ -56,7 +57,7 @@ def as_large(task, recurrent, **hidden):
 
 SETTINGS = {
     "fig2": combine(PatternGeneration, variant=VARIANTS, recurrent=BOTH, noise_hz=(1, 2, 3, 4)),
-    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3)),
+    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 2e-2)),
     "figA2": combine(PatternGeneration, n_targets=[3], iterations=(10, 100, 1000)),
     "fig3": combine(MatchToSample, variant=VARIANTS, recurrent=BOTH, hidden=(5, 20, 50, 100)),
     "fig3c": combine(MatchToSample, recurrent=[True], frozen=(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)),
@@ -75,7 +76,7 @@ SETTINGS = {
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
-    "controls_match": each(MatchToSample, CONTROLS, *networks(20))
+    "controls_match": each(MatchToSample, CONTROLS + [dict(frozen=f, tau_s=LOG_UNIFORM) for f in (0, 1)], *networks(20))
     + as_large(MatchToSample, False, HetNeuLIF=39, HomNeuALIF=40)
     + as_large(MatchToSample, True, HetNeuLIF=32, HomNeuALIF=32),
     "controls_pattern": each(PatternGeneration, CONTROLS, *networks(100))

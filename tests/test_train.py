@@ -264,6 +264,8 @@ def test_paper_values():
     [
         (dict(tau_s=("even", 5, 20)), "tau_s must be"),
         (dict(tau_s=("uniform", 20, 5)), "tau_s must be"),
+        (dict(tau_s=("loguniform", 20, 5)), "tau_s must be"),
+        (dict(tau_s=("loguniform", 0, 5)), "tau_s must be"),
         (dict(tau_s=("normal", -1, 5)), "tau_s must be"),
         (dict(tau_s=0), "tau_s must be"),
         (dict(test_trials=0), "test_trials must be"),
