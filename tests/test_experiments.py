@@ -41,6 +41,7 @@ MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", 
 MORE += [dict(groups=p, tau_s=WIDE) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=WIDE)]
 MORE += [dict(tau_s=LOG_UNIFORM), dict(groups=4, tau_s=LOG_UNIFORM), dict(groups=16, tau_s=LOG_UNIFORM)]
 CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
+LEARNS = [{}, dict(frozen=1), dict(fixed_weights=True)]  # all, the weights, the time constants
 
 
 def each(task, kinds, *networks):
@@ -79,6 +80,11 @@ SETTINGS = {
     "controls_match": each(MatchToSample, CONTROLS + [dict(frozen=f, tau_s=LOG_UNIFORM) for f in (0, 1)], *networks(20))
     + as_large(MatchToSample, False, HetNeuLIF=39, HomNeuALIF=40)
     + as_large(MatchToSample, True, HetNeuLIF=32, HomNeuALIF=32),
+    "mechanism_match": each(MatchToSample, [{}], *networks(20)),
+    "mechanism_large": each(MatchToSample, [{}], *networks(100)),
+    "mechanism_speech": [Speech()],
+    "mechanism_training": each(MatchToSample, LEARNS, *networks(20, 100))
+    + each(MatchToSample, [kind | dict(tau_s=WIDE) for kind in LEARNS], *networks(20)),
     "controls_pattern": each(PatternGeneration, CONTROLS, *networks(100))
     + as_large(PatternGeneration, False, HetNeuLIF=198, HomNeuALIF=200)
     + as_large(PatternGeneration, True, HetNeuLIF=156, HomNeuALIF=156),
@@ -92,15 +98,19 @@ QUICK = SETTINGS | {
     "table4": [run for run in SETTINGS["table4"] if not run.recurrent],
     "groups_match": each(MatchToSample, FEWER, *networks(20, 100)),
 }
-SEEDS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50, "groups_speech": 3}
+SEEDS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50, "groups_speech": 3, "mechanism_large": 1, "mechanism_speech": 1}
 # Long trainings have as many seeds as are on record; the paper has 10.
 SEEDS |= {name: EXPERIMENTS[name].seeds for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist")}
 # Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network per reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
-DETAILED |= {"fig4": 4, "table2_fsdd": 1}
+DETAILED |= {"fig4": 4, "table2_fsdd": 1, "mechanism_match": 2, "mechanism_large": 2, "mechanism_speech": 1}
 PATTERN = {"distances"}
 ANALYSED = {name: PATTERN if type(runs[0]) is PatternGeneration else set() for name, runs in SETTINGS.items()}
 ANALYSED |= {"table4": {"table4"}, "fig4": {"readout_taus", "robustness"}}
+MECHANISM = {"shuffled", "restarted", "clamped"}
+ANALYSED |= {"mechanism_speech": MECHANISM} | dict.fromkeys(
+    ("mechanism_match", "mechanism_large"), MECHANISM | {"exchanged"}
+)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from ..tasks.pattern import distances as of_trials
 from ..tasks.speech import Speech, events_of
 from ..tasks.task import TEST_BATCH, Task
 from .evaluate import evaluate, performance, split_rng
+from .exchange import exchanged
+from .interventions import clamped, restarted, shuffled
 from .make import make_network
 
 DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
@@ -106,4 +108,8 @@ ANALYSES: dict[str, Callable[[Network, Task], dict[str, float]]] = {
     "table4": table4,
     "readout_taus": readout_taus,
     "robustness": robustness,
+    "shuffled": shuffled,
+    "clamped": clamped,
+    "restarted": restarted,
+    "exchanged": exchanged,
 }

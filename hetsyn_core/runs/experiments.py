@@ -60,6 +60,10 @@ GROUPS = [
     {"groups": 4, "tau_s": LOG_UNIFORM}, {"groups": 16, "tau_s": LOG_UNIFORM}, {"tau_s": LOG_UNIFORM},
 ]
 CONTROLS = [{}, {"frozen": 1.0}, {"tau_s": WIDE}, {"tau_s": WIDE, "frozen": 1.0}]
+# All learns, the weights alone, the time constants alone.
+WHO_LEARNS = [{}, {"frozen": 1.0}, {"fixed_weights": True}]
+ALONE = [kind | {"hidden": 20} for kind in WHO_LEARNS] + [kind | {"hidden": 20, "tau_s": WIDE} for kind in WHO_LEARNS]
+ALONE += [kind | {"hidden": 100} for kind in WHO_LEARNS]
 RIVALS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
 
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
@@ -81,6 +85,7 @@ def shd_data() -> str:
 
 PATTERN, MATCH = PatternGeneration, MatchToSample
 TRACES = ("distances",)
+MECHANISM = ("shuffled", "restarted", "clamped", "exchanged")
 
 EXPERIMENTS = {
     # Pattern generation. Panel A shows a run of each model at 2 Hz; A2 shows three stages of learning. The paper's A1
@@ -132,6 +137,12 @@ EXPERIMENTS = {
     "controls_match": Experiment(
         MATCH, {"hidden": 20}, kinds=[*CONTROLS, {"tau_s": LOG_UNIFORM}, {"tau_s": LOG_UNIFORM, "frozen": 1.0}],
         varies={"recurrent": BOTH}, rivals=RIVALS),
+    # What time constants do in a trained network, and what they do alone.
+    # Of the larger ones and of speech those networks that Figs. 3 and 4 keep.
+    "mechanism_match": Experiment(MATCH, {"hidden": 20}, varies={"recurrent": BOTH}, analyses=MECHANISM, shown={}),
+    "mechanism_large": Experiment(MATCH, varies={"recurrent": BOTH}, analyses=MECHANISM, seeds=1, shown={}),
+    "mechanism_speech": Experiment(Speech, {"data": shd_data}, analyses=MECHANISM[:3], seeds=1, shown={}),
+    "mechanism_training": Experiment(MATCH, kinds=ALONE, varies={"recurrent": BOTH}),
     "controls_pattern": Experiment(PATTERN, kinds=CONTROLS, varies={"recurrent": BOTH}, rivals=RIVALS, analyses=TRACES),
 }
 # fmt: on

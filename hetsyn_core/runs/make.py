@@ -21,7 +21,7 @@ def make_network(task: Task, sizes: Sequence[int] | None = None) -> Network:
     Args:
         sizes: neurons of each layer, where the data that say so are not here.
     """
-    return Network(
+    network = Network(
         tuple(sizes or task.sizes()),
         variant=task.variant,
         sharing=Sharing(task.grouped_by, task.groups) if task.groups else None,
@@ -37,17 +37,19 @@ def make_network(task: Task, sizes: Sequence[int] | None = None) -> Network:
         dropout=task.dropout,
         generator=torch.Generator().manual_seed(task.seed),
     )
+    if task.fixed_weights:
+        for weight in network.weights():
+            weight.requires_grad_(False)
+    return network
 
 
 def make_optimiser(task: Task, network: Network) -> tuple[Optimizer, LRScheduler]:
     """The optimiser of a run and the schedule of its learning rates, to be stepped after every batch.
 
-    Weights and decays are two groups, each with its rate.
+    Weights and decays are two groups, each with its rate; there is none for what does not learn.
     """
-    groups = [{"params": network.weights(), "lr": task.lr}]
-    if decays := network.decay_parameters():
-        groups.append({"params": decays, "lr": task.lr * task.decay_lr_scale})
-    return OPTIMISERS[task.optimiser](task, groups)
+    learn = (network.weights(), task.lr), (network.decay_parameters(), task.lr * task.decay_lr_scale)
+    return OPTIMISERS[task.optimiser](task, [{"params": own, "lr": lr} for own, lr in learn if own])
 
 
 def adam(task: Task, groups: list[dict]) -> tuple[Optimizer, LRScheduler]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from .. import progress, workers
 from ..paths import writable
 from ..tasks.task import Task
 from . import cluster, device, store
-from .record import Record
+from .analyses import ANALYSES
+from .record import Record, trained
 from .store import Job, as_job
 from .train import TrainingFailed, train
 
@@ -29,6 +31,7 @@ def run(
 ) -> list[Record]:
     """Records of the runs, in their order; what is on record is loaded, the rest trained and saved as it comes.
 
+    Where a record keeps the trained network and only lacks an analysis, the network is analysed and not trained again.
     A run that cannot go on gives a record with its failure. Stopping this loses the last iterations of the runs in
     flight alone; calling it again goes on from there. Before the first run trains, the data of all are read and the
     folders are tried.
@@ -63,6 +66,7 @@ def run(
     if fresh:
         for one in missing:
             store.path(one, "checkpoint").unlink(missing_ok=True)
+    kept = {} if fresh else _kept(missing)
     threads = torch.get_num_threads()  # what trains in this process sets it
     try:
         with progress.bar(total=len(missing), desc=what, unit="runs", smoothing=0.05) as shown:
@@ -70,7 +74,7 @@ def run(
                 before = len(missing)
                 try:
                     wanted = {one: joined(jobs[k] for k in rows) for one, rows in missing.items()}
-                    with closing(_trained(wanted, executor)) as records:
+                    with closing(_records(wanted, kept, executor)) as records:
                         for record in records:
                             store.save(record)
                             for k in missing.pop(record.run):
@@ -100,14 +104,21 @@ def check(asked: Sequence[Task | Job]) -> None:
             _read_all(pool, reads)
 
 
-def _trained(jobs: dict[Task, Job], executor: Executor | None) -> Iterator[Record]:
+def _kept(runs: Iterable[Task]) -> dict[Task, Record]:
+    """Records that keep a trained network, of those runs that have one."""
+    records = store.load([Job(run, detail=True) for run in runs])
+    return {record.run: record for record in records if record is not None and record.detail is not None}
+
+
+def _records(jobs: dict[Task, Job], kept: dict[Task, Record], executor: Executor | None) -> Iterator[Record]:
     """The records of the jobs, as they come."""
+    calls = [(_analyse, kept[run], job.analyses) if run in kept else (_train, job) for run, job in jobs.items()]
     if executor is None and any(type(one).__module__ == "__main__" for one in jobs):
-        yield from map(_train, jobs.values())  # in this thread, so that an interrupt reaches it
+        yield from (call(*arguments) for call, *arguments in calls)  # in this thread, so that an interrupt reaches it
         return
     with nullcontext(executor) if executor else _executor(len(jobs)) as pool:
         _read_all(pool, one_of_each_data_set(jobs))
-        pending = {pool.submit(_train, job) for job in jobs.values()}
+        pending = {pool.submit(*call) for call in calls}
         for future in as_completed(pending):
             record = future.result()
             pending.remove(future)  # kept, it would keep its result on a cluster, to be computed again if lost there
@@ -149,6 +160,13 @@ def _read_all(pool: Executor, runs: Iterable[Task]) -> None:
 def _read(run: Task) -> None:
     run.sizes()
     run.epoch()
+
+
+def _analyse(kept: Record, names: Sequence[str]) -> Record:
+    torch.set_num_threads(1)
+    network = trained(kept).to(device.chosen())
+    found = {name: ANALYSES[name](network, kept.run) for name in names if name not in kept.analyses}
+    return replace(kept, analyses=kept.analyses | found)
 
 
 def _train(job: Job) -> Record:

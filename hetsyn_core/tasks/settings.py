@@ -36,6 +36,7 @@ class Settings:
     tau_a_ms: float = 500.0  # adaptation, HomNeuALIF alone
     a: float = 0.01
     frozen: float = 0.0  # share of decays that keep their initial value
+    fixed_weights: bool = False  # whether the weights keep theirs, so that time constants learn alone
     parameterization: str = "decay"  # what the optimiser sees: "decay", "tau" (in seconds) or "log_tau"
     groups: int | None = None  # HetSynLIF alone: the synapses of a layer share this many decays
     grouped_by: str = "random"  # or all synapses from ("pre"), or onto ("post"), a neuron share one
@@ -75,7 +76,10 @@ class Settings:
         positive, optional = "a positive whole number", "a positive number or None"
         for name, known in CHOICES.items():
             self.check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
-        self.check("recurrent", isinstance(self.recurrent, bool), "True or False")
+        for name in "recurrent", "fixed_weights":
+            self.check(name, isinstance(getattr(self, name), bool), "True or False")
+        learns = VARIANTS[self.variant].trainable or not self.fixed_weights
+        self.check("fixed_weights", learns, f"False for {self.variant}, whose time constants do not learn")
         layers = isinstance(self.hidden, tuple) and all(whole(n) and n > 0 for n in self.hidden)
         self.check("hidden", layers and self.hidden, f"{positive}, or one for each layer")
         for name in "epochs", "batch":

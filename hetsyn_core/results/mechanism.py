@@ -1,0 +1,58 @@
+"""What interventions on trained networks gave, as tables: one row per run and intervention."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..runs.interventions import ALL
+from ..tasks.task import Task
+from .verdicts import interval
+
+LEARNS = {"both": "weights and time constants", "weights": "weights alone", "taus": "time constants alone"}
+
+
+def outcomes(runs: pd.DataFrame) -> pd.DataFrame:
+    """The outcomes of all interventions in a frame of runs (`tables.frame`), see `runs.interventions.label`.
+
+    Returns:
+        "what" was done, "where", "level", a number where it is one, and the outcome in "percent"; with "model",
+        "hidden" and "seed" of the run.
+    """
+    names = [name for name in runs if name.count(" | ") == 2]
+    table = runs.melt(["model", "hidden", "seed"], names, "name", "percent").dropna(subset="percent")
+    table[["what", "where", "level"]] = table.pop("name").str.split(" | ", regex=False, expand=True)
+    return table.assign(level=[_number(level) for level in table["level"]], percent=100 * table["percent"])
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def curve(table: pd.DataFrame, *what: str, where: str = ALL) -> pd.DataFrame:
+    """The outcomes of some interventions in one place, with levels that are numbers."""
+    own = table[table["what"].isin(what) & (table["where"] == where)]
+    return own.assign(level=own["level"].astype(float))
+
+
+def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Means over runs with bootstrap 95 % intervals, in percent: columns "mean", "low", "high", "n"."""
+
+    def row(own: pd.Series) -> pd.Series:
+        low, high = interval(own.to_numpy(), np.mean)
+        return pd.Series({"mean": own.mean(), "low": low, "high": high, "n": len(own)})
+
+    return table.groupby(by, sort=False)["percent"].apply(row).unstack()
+
+
+def wilson(percent: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share of n answers, all of one network, in percent."""
+    found = stats.binomtest(round(percent / 100 * n), n).proportion_ci(method="wilson")
+    return 100 * found.low, 100 * found.high
+
+
+def learns(run: Task) -> str:
+    """What learns in a run, in words."""
+    return LEARNS["taus" if run.fixed_weights else "weights" if run.frozen == 1 else "both"]
