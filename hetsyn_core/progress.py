@@ -21,6 +21,11 @@ def bar(iterable: Iterable | None = None, **options) -> tqdm:
     return tqdm(iterable, **(options | lines()))
 
 
+def say(text: str) -> None:
+    """Write a line to stderr; bars that are shown stay whole."""
+    tqdm.write(text, file=sys.stderr)
+
+
 def lines() -> dict:
     """The options of `tqdm` that turn a bar into lines; {} on a terminal and in a notebook."""
     if sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel"):

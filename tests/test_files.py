@@ -24,6 +24,9 @@ def small(**settings):
         dict(sharing=Sharing("pre", 3), frozen=0.5, surrogate=MultiGaussian(height=0.0)),
         dict(variant=Variant(Sharing("post", 2), trainable=False), readout="spiking", threshold=np.float64(0.7)),
         dict(surrogate=Triangular(0.3, 2.0), parameterization="log_tau", dt_ms=np.float32(4), dropout=0.2),
+        dict(
+            threshold=torch.tensor(0.7), tau_s=("normal", np.float32(20), torch.tensor(2.0)), dropout=torch.tensor(0.2)
+        ),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -40,6 +43,7 @@ def test_a_network_comes_back_as_it_was_saved(settings, dtype, tmp_path):
         assert a == b if a is None else all(torch.equal(u, v) for u, v in zip(a, b, strict=True))
     assert [p.requires_grad for p in again.parameters()] == [p.requires_grad for p in network.parameters()]
     assert again.layers[0].surrogate == network.layers[0].surrogate
+    assert network.train()(x).readout.shape == (3, 20, 2)  # with dropout
 
 
 def test_a_file_that_is_damaged_or_of_something_else_is_refused_in_one_line(tmp_path):

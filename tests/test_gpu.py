@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 triton = pytest.importorskip("triton", reason="Triton, which compiles for GPUs, is made for Linux alone")
 
-import test_fused
+import test_fast
 import test_state
 from triton.backends.compiler import GPUTarget
 
@@ -67,12 +67,12 @@ def test_the_kernels_do_what_the_reference_does():
 @pytest.fixture(autouse=True)
 def by_gpu(monkeypatch):
     monkeypatch.setattr(dispatch, "_module", lambda x: gpu)  # of a tensor on the CPU too: in the interpreter
-    monkeypatch.setattr(test_fused, "fused", moved)  # what `compare` holds to the reference in float64
+    monkeypatch.setattr(test_fast, "fast", moved)  # what `compare` holds to the reference in float64
 
 
 def compare(batch, time, pre, post, kind="synapse", recurrent=True, surrogate=Triangular(), seed=0, **rest):
     rest = dict(tied=False, adapts=False, density=0.3) | rest
-    return test_fused.compare(batch, time, pre, post, kind, recurrent, surrogate=surrogate, seed=seed, **rest)
+    return test_fast.compare(batch, time, pre, post, kind, recurrent, surrogate=surrogate, seed=seed, **rest)
 
 
 @kernels_run
@@ -131,10 +131,10 @@ def test_the_same_input_gives_the_same_bits_whatever_was_in_memory_before(monkey
     x = (torch.rand(2, 12, 5) < 0.4).float()
     parts = dict(w=torch.randn(35, 5), r=torch.rand(35, 5), v=torch.randn(35, 35) / 6, s=torch.rand(35, 35))
     args = torch.float32, x, parts | dict(kappa=torch.rand(35)), True, True, None, MultiGaussian()
-    V, z, grads, _ = test_fused.run(moved, *args)
+    V, z, grads, _ = test_fast.run(moved, *args)
     monkeypatch.setattr(torch, "empty", lambda *size, **where: torch.full(size, torch.nan, **where))
     monkeypatch.setattr(torch, "empty_like", lambda x: torch.full_like(x, torch.nan))
-    V2, z2, grads2, _ = test_fused.run(moved, *args)
+    V2, z2, grads2, _ = test_fast.run(moved, *args)
     assert z.any() and torch.equal(V, V2) and torch.equal(z, z2)
     assert [k for k in grads if not torch.equal(grads[k], grads2[k])] == []
 

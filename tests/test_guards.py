@@ -70,6 +70,23 @@ def test_what_looks_into_a_kernel_is_refused_in_one_line():
         per_trial(network, x, dispatch)
 
 
+class ByReference(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(x, using=reference).readout
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_the_reference_can_be_exported_and_traced():
+    network, x = small()
+    wanted = network(x, using=reference).readout
+    assert torch.equal(torch.export.export(ByReference(network), (x,)).module()(x), wanted)
+    assert torch.equal(torch.jit.trace(ByReference(network), x)(x), wanted)
+
+
 def per_trial(network, x, using):
     def loss(parameters, trial):
         out = torch.func.functional_call(network, parameters, (trial[None],), {"using": using})

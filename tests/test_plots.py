@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from hetsyn_core.drawing import plots
 
@@ -42,3 +43,21 @@ def test_the_last_digit_of_a_place_names_nothing(tmp_path, monkeypatch):
         files.append((tmp_path / name / "panel.svg").read_bytes())
     plt.close("all")
     assert files[0] == files[1]
+
+
+def test_every_run_is_a_dot_and_the_large_one_is_their_median():
+    runs = pd.DataFrame({"variant": ["HetNeuLIF"] * 3 + ["HetSynLIF"] * 4, "hidden": [5] * 6 + [20], "x": range(7)})
+    ax = plt.figure().subplots()
+    plots.dots(ax, runs, "hidden", "x")
+    small = [tuple(line.get_ydata()) for line in ax.lines if line.get_marker() == "."]
+    large = [tuple(line.get_ydata()) for line in ax.lines if line.get_marker() != "."]
+    assert small == [(0, 1, 2), (3, 4, 5), (6,)] and large == [(1,), (4, 6)]
+    places = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "."])
+    assert len(set(places)) == 7 and [t.get_text() for t in ax.get_xticklabels()] == ["5", "20"]
+    plt.close("all")
+
+
+def test_the_number_of_runs_as_text():
+    runs = pd.DataFrame({"model": ["a", "a", "b"]})
+    assert plots.how_many(runs, "model") == "1 to 2 runs each"
+    assert plots.how_many(runs[1:], "model") == "1 run each"

@@ -100,6 +100,17 @@ def exists(name):
     return True
 
 
+def test_notebooks_link_to_words_that_the_glossary_has():
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    slug = lambda heading: re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+    known = {slug(heading) for heading in re.findall(r"^### (.*)$", glossary, re.M)}
+    asked = re.findall(r"\]\(#([\w-]+)\)", glossary)
+    for path in [*NOTEBOOKS, *ROOT.glob("notebooks/exercises/*.ipynb")]:
+        text = "".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+        asked += re.findall(r"\.\./docs/glossary\.md#([\w-]+)\)", text)
+    assert set(asked) <= known
+
+
 # Docstrings are reStructuredText with Google's sections: the site shows them as they are
 
 
@@ -192,7 +203,7 @@ ROWS = [
 
 
 def example():
-    head = nbformat.v4.new_markdown_cell("# Title <of> it\ntext")
+    head = nbformat.v4.new_markdown_cell("# Title <of> it\na [seed](../docs/glossary.md#seed)")
     drawing = code_cell('plots.save_figure(fig, "fig9_x")', output(image_png="aGk="), alt="a line rises")
     widget = nbformat.v4.new_output("display_data", {site.WIDGET: {"model_id": "0"}, "text/plain": "Slider()"})
     notebook = nbformat.v4.new_notebook(cells=[head, drawing, code_cell("slider", widget, output(image_png="aGk="))])
@@ -204,7 +215,8 @@ def test_a_page_has_alt_text_where_sphinx_looks_no_widget_and_provenance(tmp_pat
     notebook = example()
     before = copy.deepcopy(notebook)
     page = site.page(notebook, ROWS, tmp_path)
-    _, drawing, slider, end = page.cells
+    head, drawing, slider, end = page.cells
+    assert "[seed](../glossary.md#seed)" in head.source
     assert drawing.metadata.mystnb.image.alt == "a line rises"
     assert [list(o.data) for o in slider.outputs] == [["image/png"]] and "widgets" not in page.metadata
     assert "data/records/nine.parquet" in end.source and "`run nine`" in end.source and "git" in end.source

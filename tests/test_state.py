@@ -1,5 +1,6 @@
 """A sequence in pieces is the sequence in one go: potentials, spikes, gradients; and what one can do with a state."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -127,7 +128,7 @@ def test_a_state_is_indexed_by_trial_and_moved():
     network, x = drawn(KINDS[1], True, "spiking", (4, 9, 2), 30, 0)
     state = network(x[:, :10], network.rest(2)).state
     whole = network(x[:, 10:], state).readout
-    for trials in 1, slice(1, 2), [1], torch.tensor([False, True]):
+    for trials in 1, np.int64(1), torch.tensor(1), slice(1, 2), [1], torch.tensor([False, True]):
         assert torch.allclose(network(x[1:, 10:], state[trials]).readout, whole[1:], atol=1e-6)
     doubled = state.to(torch.float64)
     assert doubled.layers[0].neurons.reset.dtype == torch.float64

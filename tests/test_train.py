@@ -281,7 +281,7 @@ def test_paper_values():
         (dict(batch=True), "batch must be"),
         (dict(seed=-1), "seed must be"),
         (dict(lr=0), "lr must be a positive number"),
-        (dict(lr=float("nan")), "lr must be"),
+        (dict(lr=float("nan")), "lr must be a number"),
         (dict(lr="fast"), "lr must be"),
         (dict(frozen=1.5), "frozen must be a share"),
         (dict(recurrent="yes"), "recurrent must be True or False"),
@@ -347,6 +347,8 @@ def test_data_that_end_too_early_are_said_to_and_what_no_record_can_hold_is_refu
         train(Few(iterations=3, hidden=3, test_trials=4))
     with pytest.raises(ValueError, match="^Few gives 0 training batches, but iterations asks for 1$"):
         train(Few(iterations=1, hidden=3, there=0, test_trials=4))
+    with pytest.raises(ValueError, match="^there is nothing to train on: an epoch of SequentialDigits has 0 batches$"):
+        train(SequentialDigits(data=SMALL, hidden=4, validation=10**6))
     with pytest.raises(ValueError, match="^there must be a number, text, True, False, None or a tuple"):
         Few(there=Path("data"))
 

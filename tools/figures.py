@@ -14,7 +14,7 @@ import papermill
 from papermill.engines import NBClientEngine, papermill_engines
 
 from hetsyn_core import progress
-from hetsyn_core.paths import ROOT, figures_folder
+from hetsyn_core.paths import ROOT, figures_folder, writable
 
 # No time left: cells take from a moment to an hour. Behind stands the notebook's own bar, which knows it.
 BAR = "{desc} |{bar:20}| {n}/{total} cells, {elapsed}{postfix}"
@@ -131,6 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"no notebooks in {options.notebooks}", file=sys.stderr)
         return 1
     figures = figures_folder()
+    try:
+        writable(figures), writable(options.build)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
     try:
         rows = make(notebooks, options.build, figures, profile=options.profile, fresh=options.fresh)
     except KeyboardInterrupt:

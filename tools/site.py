@@ -133,6 +133,7 @@ def page(notebook: NotebookNode, rows: list[dict[str, str]], root: Path = ROOT) 
     """A notebook as the site shows it: alt text where Sphinx looks for it, no widgets, provenance at the end."""
     notebook = nbformat.from_dict(notebook)
     notebook.metadata.pop("widgets", None)
+    relinked(notebook)
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -167,7 +168,7 @@ def exercises(root: Path = ROOT) -> dict[str, NotebookNode]:
         return {}
     from .coursework.assign import read, student_version  # needs nbgrader
 
-    return {name: student_version(source) for name, source in read(folder).items()}
+    return {name: relinked(student_version(source)) for name, source in read(folder).items()}
 
 
 def contents(caption: str, documents: Iterable[str]) -> str:
@@ -180,6 +181,14 @@ def linked(text: str, notebooks: Iterable[str]) -> str:
     for name in notebooks:
         text = text.replace(f"`{name}`", f"[{name}](notebooks/{name}.ipynb)")
     return text.replace("](../", "](")
+
+
+def relinked(notebook: NotebookNode) -> NotebookNode:
+    """The notebook itself, its links to docs/ leading to where the site has those pages: one folder higher."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", cell.source)
+    return notebook
 
 
 def packages() -> list[str]:

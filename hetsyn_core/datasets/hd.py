@@ -8,7 +8,6 @@ published, so the files say what they are: see `source`.
 """
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -179,14 +178,12 @@ def make(
     if not parts.is_dir() and any(target.exists() for target in targets.values()):
         raise FileExistsError(f"{out} holds such files already: remove them, or name another folder")
     writable(parts)
-    pool = workers.pool(processes or os.cpu_count())
     try:
-        work = pool.map(partial(_encode_part, parts=parts, seed=seed, window=window), found)
-        results = list(bar(work, desc="encoding", total=len(found), unit="recordings", smoothing=0.1))
+        with workers.pool(processes or workers.cores()) as pool:
+            work = pool.map(partial(_encode_part, parts=parts, seed=seed, window=window), found)
+            results = list(bar(work, desc="encoding", total=len(found), unit="recordings", smoothing=0.1))
     except BrokenProcessPool:
         raise RuntimeError("a process was ended from outside; the same command goes on from here") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     if failed := [error for _, error in results if error]:
         raise ValueError(f"{len(failed)} of {len(found)} recordings cannot be encoded; the first is {failed[0]}")
     made_from = {recording.path: digest for recording, (digest, _) in zip(found, results, strict=True)}

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -23,7 +24,13 @@ COLORS = {
 }
 
 MARKERS = {"HomNeuLIF": "o", "HomNeuALIF": "s", "HetNeuLIF": "^", "HetSynLIF": "D"}
-_BY_VARIANT = dict(hue_order=list(COLORS), palette=COLORS, estimator="median", legend=False)
+# HomNeuLIF and HomNeuALIF often lie on each other: the lower line is wide, so that it shows on both sides of the upper.
+WIDTHS = {"HomNeuLIF": 3.0, "HomNeuALIF": 1.2, "HetNeuLIF": 1.2, "HetSynLIF": 1.2}
+WRONG = "#CC79A7"  # purple, in an exercise: an answer that is not right yet
+_BY_VARIANT = dict(
+    hue_order=list(COLORS), palette=COLORS, size="variant", size_order=list(COLORS), sizes=WIDTHS, estimator="median",
+    legend=False,
+)  # fmt: skip
 
 
 def style() -> None:
@@ -53,12 +60,12 @@ def letter(ax: Axes, text: str) -> None:
     ax.annotate(text, (0, 1), (-22, 8), xycoords="axes fraction", textcoords="offset points", size=11, weight="bold")
 
 
-def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", **labels) -> None:
+def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", errorbar=("pi", 50), **labels) -> None:
     """Learning curves of `tables.curves`, or with other columns of `tables.epoch_curves`.
 
     Median over runs, and a band from the first to the third quartile.
     """
-    sns.lineplot(data, x=x, y=y, hue="variant", ax=ax, errorbar=("pi", 50), **_BY_VARIANT)
+    sns.lineplot(data, x=x, y=y, hue="variant", ax=ax, errorbar=errorbar, **_BY_VARIANT)
     ax.set(**labels)
 
 
@@ -81,12 +88,49 @@ def levels(
     ax.set(**{"xticks": ticks} | labels)
 
 
-def boxes(ax: Axes, data: pd.DataFrame, x: str, y: str, **labels) -> None:
-    """A box per variant (quartiles; whiskers to the furthest run), every run a dot."""
-    options = dict(x=x, y=y, hue="variant", hue_order=list(COLORS), palette=COLORS, legend=False, ax=ax)
-    sns.boxplot(data, **options, whis=(0, 100), fill=False, linewidth=1, gap=0.2)
-    sns.stripplot(data, **options, dodge=True, jitter=False, size=2, alpha=0.6)
-    ax.set(**labels)
+def dots(
+    ax: Axes,
+    data: pd.DataFrame,
+    x: str,
+    y: str,
+    statistic: str = "median",
+    by: str = "variant",
+    colors: Mapping[str, str] = COLORS,
+    markers: Mapping[str, str] = MARKERS,
+    joined: bool = True,
+    **labels,
+) -> None:
+    """Every run a small dot, and over them the median (or "mean") of each variant; the levels of ``x`` in equal steps.
+
+    The dots of one variant and level stand side by side in the order of the table, so that none hides another.
+
+    Args:
+        by: another column than the variant, with its own ``colors`` and ``markers``.
+        joined: draw a line through the medians.
+    """
+    levels = sorted(data[x].unique())
+    present = [name for name in colors if name in set(data[by])]
+    width = 0.8 / len(present)
+    for i, name in enumerate(present):
+        found = {}  # place on the axis: median
+        for k, level in enumerate(levels):
+            own = data.loc[(data[by] == name) & (data[x] == level), y].dropna()
+            if len(own):
+                middle = k + width * (i - (len(present) - 1) / 2)
+                aside = 0.7 * width * ((np.arange(len(own)) + 0.5) / len(own) - 0.5)
+                ax.plot(middle + aside, own, ".", color=colors[name], ms=3 if len(own) > 20 else 4.5, mew=0, alpha=0.6)
+                found[middle] = own.agg(statistic)
+        marker = dict(marker=markers[name], ms=4.5, mec="white", mew=0.5)
+        ax.plot(found.keys(), found.values(), color=colors[name], lw=0.8 if joined else 0, zorder=3, **marker)
+    names = [level if isinstance(level, str) else f"{level:g}" for level in levels]
+    ax.set(**dict(xticks=range(len(levels)), xticklabels=names, xlim=(-0.5, len(levels) - 0.5)) | labels)
+
+
+def how_many(runs: pd.DataFrame, *by: str) -> str:
+    """The number of runs in each group of a table, as text for a legend: "10 runs each", or "9 to 10 runs each"."""
+    n = runs.groupby(list(by), sort=False).size()
+    number = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
+    return f"{number} run{'s' if n.max() > 1 else ''} each"
 
 
 def decades(ax: Axes, x: bool = False) -> None:
@@ -108,7 +152,10 @@ def raster(ax: Axes, spikes: np.ndarray, dt_ms: float = 1.0, **labels) -> None:
 def legend(where: Axes | FigureBase, markers: bool = False, **options) -> None:
     """The variants and their colours, in an axes or beside all axes of a (sub)figure."""
     marker = MARKERS if markers else dict.fromkeys(COLORS)
-    lines = [Line2D([], [], color=c, marker=marker[v], markersize=4, label=v) for v, c in COLORS.items()]
+    lines = [
+        Line2D([], [], color=c, marker=marker[v], markersize=4, lw=1 if markers else WIDTHS[v], label=v)
+        for v, c in COLORS.items()
+    ]
     where.legend(handles=lines, **options)
 
 

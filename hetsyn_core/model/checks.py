@@ -36,8 +36,11 @@ def check_synapses(weight: Tensor, decay: Tensor) -> None:
 
 def check_decay(name: str, decay: Tensor | float) -> None:
     """Raise ValueError unless every decay factor lies in [0, 1]. NaN does not."""
-    values = torch.as_tensor(decay).detach()
-    if _at_hand(values) and not bool(_are_decays(values)):
+    if isinstance(decay, Tensor):
+        right = not _at_hand(decay) or bool(_are_decays(decay.detach()))
+    else:
+        right = 0 <= decay <= 1
+    if not right:
         raise ValueError(f"{name} factors must lie in [0, 1]; clamp them after every optimiser step")
 
 
@@ -102,4 +105,7 @@ def _at_hand(x: Tensor) -> bool:
 
 
 def _are_decays(values: Tensor) -> Tensor:
-    return ((values >= 0) & (values <= 1)).all()
+    if values.numel() == 0:
+        return values.new_ones((), dtype=torch.bool)
+    least, most = torch.aminmax(values)  # one pass; NaN is neither
+    return (least >= 0) & (most <= 1)

@@ -50,7 +50,7 @@ def load(path: str | Path) -> Network:
 def _as_json(value):
     if type(value).__name__ in KNOWN and type(value) is KNOWN[type(value).__name__]:
         return {"type": type(value).__name__, **vars(value)}
-    if isinstance(value, np.generic):
+    if getattr(value, "ndim", None) == 0:  # a number of NumPy or torch
         return value.item()
     raise ValueError(f"{value!r} cannot be saved; keep `network.state_dict()`, and load it into the same network")
 

@@ -353,7 +353,7 @@ class Network(nn.Module):
             "frozen": frozen,
             "parameterization": parameterization,
         }
-        self.dropout = dropout
+        self.dropout = float(dropout)
         last = len(sizes) - 2
         self.layers = nn.ModuleList(
             Layer(

@@ -33,8 +33,9 @@ def synaptic_current(
     """
     check_synapses(weight, decay)
     check_input("x", x, weight.shape[1])
-    I = x.new_zeros(x.shape[0], *weight.shape)
-    if state is not None:
+    if state is None:
+        I = x.new_zeros(x.shape[0], *weight.shape)
+    else:
         check_current_state(state, len(x), weight, decay)
         I = _per_synapse(state, weight.shape[1])
     total = []
@@ -77,9 +78,10 @@ def spiking(
     check_neurons(current, recurrent_weight, recurrent_decay, reset_decay, threshold, adaptation)
     batch, time, neurons = current.shape
     rho_a, a = adaptation or (0.0, 0.0)
-    z = J = A = current.new_zeros(batch, neurons)
-    I = current.new_zeros(batch, neurons, neurons) if recurrent_weight is not None else None
-    if state is not None:
+    if state is None:
+        z = J = A = current.new_zeros(batch, neurons)
+        I = None if recurrent_weight is None else current.new_zeros(batch, neurons, neurons)
+    else:
         check_neuron_state(state, current, recurrent_weight, recurrent_decay)
         z, J, A = state.spikes, state.reset, state.adaptation
         I = None if state.current is None else _per_synapse(state.current, neurons)

@@ -23,7 +23,8 @@ class _State:
 
     def __getitem__(self, trials) -> Self:
         """Of some trials: a slice, indices or a mask; a single index gives a batch of one."""
-        chosen = [trials] if isinstance(trials, int) else trials
+        one = isinstance(trials, int) or getattr(trials, "ndim", None) == 0  # NumPy's and torch's numbers too
+        chosen = [int(trials)] if one else trials
         return self._map(lambda x: x[chosen])
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:

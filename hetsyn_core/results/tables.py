@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from ..paths import figures_folder
 from ..runs import sweep
 from ..runs.analyses import DELETED, WARPS
 from ..runs.experiments import WIDE, WIDE_BINS, jobs
@@ -47,12 +48,13 @@ def experiment(
     Raises:
         ValueError: an unknown name or setting, or a value out of range.
         RuntimeError: all runs failed; with the reason of the first.
+        OSError: runs are missing, and the folder of records or that of figures cannot be written to.
     """
     if not isinstance(changes, dict | None):
         raise ValueError(
             f"changes must be a dict, not {changes!r}; papermill takes one by -y 'changes: {{hidden: 50}}'"
         )
-    records = sweep.run(jobs(name, profile, changes), fresh=fresh, what=name)
+    records = sweep.run(jobs(name, profile, changes), fresh=fresh, what=name, writes=[figures_folder()])
     failures = [record.failure for record in records if record.failure is not None]
     if records and len(failures) == len(records):
         raise RuntimeError(f"all {len(records)} runs of {name} failed, the first with: {failures[0]}")

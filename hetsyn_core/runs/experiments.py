@@ -242,16 +242,26 @@ def parameters(run: Task) -> int:
     return sum(parameter_count(run.variant, *own, run.recurrent and k < last) for k, own in enumerate(layers))
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Compute what is missing of the paper's scale and write it to data/records."""
     parser = argparse.ArgumentParser(prog="hetsyn_core.runs.experiments", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
     names = parser.parse_args(arguments).names or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):
         parser.error(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}")
-    for name in names:
-        print(store.consolidate(name, sweep.run(jobs(name), what=name)), file=sys.stderr)
+    asked = {name: jobs(name) for name in names}
+    try:
+        sweep.check([job for own in asked.values() for job in own])
+        for name, own in asked.items():
+            print(store.consolidate(name, sweep.run(own, what=name)), file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -122,13 +122,18 @@ def _plain(value):
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def runs_folder() -> Path:
+    """Where the records of single runs go."""
+    return records_folder() / "runs"
+
+
 def path(run: Task, ending: str = "run") -> Path:
     """Where a run's record goes, or, with the ending "checkpoint", what its training goes on from."""
-    return records_folder() / "runs" / f"{key(run)}.{ending}"
+    return runs_folder() / f"{key(run)}.{ending}"
 
 
 def save(record: Record) -> Path:
-    """Write a record into ``records_folder()/runs``, whole or not at all."""
+    """Write a record into `runs_folder`, whole or not at all."""
     target = path(record.run)
     write_whole(target, pack(record, settings(record.run)))
     return target

@@ -2,21 +2,16 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    ThreadPoolExecutor,
-    as_completed,
-)
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from .. import workers
+from .. import progress, workers
+from ..paths import writable
 from ..tasks.task import Task
-from . import store
+from . import cluster, device, store
 from .record import Record
 from .store import Job, as_job
 from .train import TrainingFailed, train
@@ -25,24 +20,34 @@ GPU_WORKERS = 4  # networks side by side on a card; more are no faster, unless M
 
 
 def run(
-    asked: Sequence[Task | Job], *, fresh: bool = False, executor: Executor | None = None, what: str = "training"
+    asked: Sequence[Task | Job],
+    *,
+    fresh: bool = False,
+    executor: Executor | None = None,
+    what: str = "training",
+    writes: Sequence[Path] = (),
 ) -> list[Record]:
     """Records of the runs, in their order; what is on record is loaded, the rest trained and saved as it comes.
 
     A run that cannot go on gives a record with its failure. Stopping this loses the last iterations of the runs in
-    flight alone; calling it again goes on from there.
+    flight alone; calling it again goes on from there. Before the first run trains, the data of all are read and the
+    folders are tried.
 
     Args:
         fresh: train again what is on record.
         executor: any `concurrent.futures` executor. By default the Dask cluster at $HETSYN_SCHEDULER, if that is
-            set, else a process for each core; on a GPU, if there is one ($HETSYN_DEVICE says "cpu" or "cuda"),
-            `GPU_WORKERS` of them; $HETSYN_WORKERS where that is set; tasks of a notebook, which other processes do not
-            know, one by one here.
+            set, else a process for each core that may be used, see `workers.cores`; on a GPU, if there is one
+            ($HETSYN_DEVICE decides, see `device.checked`), `GPU_WORKERS` of them; $HETSYN_WORKERS where that is set;
+            tasks of a notebook, which other processes do not know, one by one here.
         what: stands before the progress bar.
+        writes: folders that will be written to afterwards.
 
     Raises:
-        RuntimeError: worker processes end, or a cluster is lost, before a single run is finished; $HETSYN_WORKERS is
-            no number.
+        OSError: the records, or one of ``writes``, cannot be written.
+        RuntimeError: worker processes end, or a cluster is lost, before a single run is finished; there is no cluster;
+            $HETSYN_WORKERS is no number.
+        ValueError: $HETSYN_DEVICE names no device that is here.
+        ConnectionError, OSError, ValueError: data are missing or damaged, as their reader says.
         Unnamed: a task's code cannot be read, so its runs could not be told from others'.
     """
     jobs = [as_job(one) for one in asked]
@@ -51,27 +56,67 @@ def run(
     for k, record in enumerate(found):
         if record is None:
             missing.setdefault(jobs[k].run, []).append(k)
+    if not missing:
+        return found
+    for folder in (store.runs_folder(), *writes):
+        writable(folder)
     if fresh:
         for one in missing:
             store.path(one, "checkpoint").unlink(missing_ok=True)
-    with tqdm(total=len(missing), desc=what, unit="run", smoothing=0.05, disable=not missing) as bar:
-        while missing:
-            before = len(missing)
-            try:
-                with nullcontext(executor) if executor else _executor(missing) as pool:
-                    pending = {pool.submit(_train, joined(jobs[k] for k in rows)): one for one, rows in missing.items()}
-                    for future in as_completed(pending):
-                        # A future kept would keep its result on a cluster, to be computed again if lost there.
-                        record, one = future.result(), pending.pop(future)
-                        store.save(record)
-                        for k in missing.pop(one):
-                            found[k] = record
-                        bar.update()
-            # A worker was ended from outside, or the cluster's scheduler; what is not finished is done again.
-            except (BrokenExecutor, CancelledError):
-                if len(missing) == before:
-                    raise RuntimeError("worker processes end before they finish a run; is memory short?") from None
+    threads = torch.get_num_threads()  # what trains in this process sets it
+    try:
+        with progress.bar(total=len(missing), desc=what, unit="runs", smoothing=0.05) as shown:
+            while missing:
+                before = len(missing)
+                try:
+                    wanted = {one: joined(jobs[k] for k in rows) for one, rows in missing.items()}
+                    with closing(_trained(wanted, executor)) as records:
+                        for record in records:
+                            store.save(record)
+                            for k in missing.pop(record.run):
+                                found[k] = record
+                            shown.update()
+                # A worker was ended from outside, or the cluster's scheduler; what is not finished is done again.
+                except (BrokenExecutor, CancelledError):
+                    if len(missing) == before:
+                        reason = "worker processes end before they finish a run; is memory short?"
+                        raise RuntimeError(reason) from None
+    finally:
+        torch.set_num_threads(threads)
     return found
+
+
+def check(asked: Sequence[Task | Job]) -> None:
+    """Find now what would stop the runs that are not on record: a folder that cannot be written to, missing data.
+
+    Raises:
+        the same as `run`.
+    """
+    missing = [as_job(one).run for one, record in zip(asked, store.load(asked), strict=True) if record is None]
+    if missing:
+        writable(store.runs_folder())
+    if reads := one_of_each_data_set(missing):
+        with _executor(len(reads)) as pool:
+            _read_all(pool, reads)
+
+
+def _trained(jobs: dict[Task, Job], executor: Executor | None) -> Iterator[Record]:
+    """The records of the jobs, as they come."""
+    if executor is None and any(type(one).__module__ == "__main__" for one in jobs):
+        yield from map(_train, jobs.values())  # in this thread, so that an interrupt reaches it
+        return
+    with nullcontext(executor) if executor else _executor(len(jobs)) as pool:
+        _read_all(pool, one_of_each_data_set(jobs))
+        pending = {pool.submit(_train, job) for job in jobs.values()}
+        for future in as_completed(pending):
+            record = future.result()
+            pending.remove(future)  # kept, it would keep its result on a cluster, to be computed again if lost there
+            yield record
+
+
+def one_of_each_data_set(runs: Iterable[Task]) -> Collection[Task]:
+    """A run of each data set that is read, none of trials that are drawn."""
+    return {(type(one), getattr(one, "data", None)): one for one in runs if not one.endless}.values()
 
 
 def joined(jobs: Iterable[Job]) -> Job:
@@ -81,48 +126,35 @@ def joined(jobs: Iterable[Job]) -> Job:
     return Job(jobs[0].run, any(job.detail for job in jobs), tuple(analyses))
 
 
-@contextmanager
-def _executor(runs: Collection[Task]) -> Iterator[Executor]:
-    if any(type(one).__module__ == "__main__" for one in runs):
-        with ThreadPoolExecutor(1) as here:
-            yield here
-        return
+def _executor(runs: int) -> AbstractContextManager[Executor]:
     if address := os.environ.get("HETSYN_SCHEDULER"):
-        try:
-            from distributed import Client
-        except ImportError:
-            raise RuntimeError("HETSYN_SCHEDULER needs Dask: .venv/bin/pip install -e '.[cluster]'") from None
-        with Client(address) as client:  # closing it takes back what is not done
-            yield client.get_executor()
-        return
-    # Let glibc keep what a step frees: fetching fresh pages for the next costs more than the kernels do.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**26))
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-    pool = workers.pool(min(_workers(), len(runs)))
-    try:
-        yield pool
-        pool.shutdown()
-    finally:  # stopped half-way: wait for nothing
-        pool.shutdown(wait=False, cancel_futures=True)
+        return cluster.executor(address)
+    return workers.pool(min(_workers(), runs))
 
 
 def _workers() -> int:
-    wanted, cores = os.environ.get("HETSYN_WORKERS"), os.cpu_count() or 1
+    here, wanted = device.chosen(), os.environ.get("HETSYN_WORKERS")
     if not wanted:
-        return min(cores, GPU_WORKERS) if _device() == "cuda" else cores
+        return min(workers.cores(), GPU_WORKERS) if device.on_card(here) else workers.cores()
     if not wanted.isdecimal() or int(wanted) == 0:
         raise RuntimeError(f"HETSYN_WORKERS must be a positive whole number, not {wanted!r}")
     return int(wanted)
 
 
-def _device() -> str:
-    return os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+def _read_all(pool: Executor, runs: Iterable[Task]) -> None:
+    for reading in [pool.submit(_read, one) for one in runs]:
+        reading.result()
+
+
+def _read(run: Task) -> None:
+    run.sizes()
+    run.epoch()
 
 
 def _train(job: Job) -> Record:
     torch.set_num_threads(1)
     checkpoint = store.path(job.run, "checkpoint")
     try:
-        return train(job.run, checkpoint=checkpoint, device=_device(), detail=job.detail, analyses=job.analyses)
+        return train(job.run, checkpoint=checkpoint, device=device.chosen(), detail=job.detail, analyses=job.analyses)
     except TrainingFailed as error:
         return Record(job.run, failure=str(error))

@@ -17,10 +17,12 @@ from tqdm import tqdm
 
 from ..model.checks import check_values
 from ..model.layer import Network, Traces
-from ..paths import write_whole
+from ..paths import expanded, writable, write_whole
+from ..progress import bar, say
 from ..tasks.task import DROPOUT, TRAINING, Task
 from . import store
 from .analyses import ANALYSES
+from .device import checked, on_card
 from .evaluate import performance, split_rng
 from .make import make_network, make_optimiser
 from .record import Arrays, DamagedRecord, Detail, Example, MadeBy, Record, seal, unseal
@@ -53,7 +55,7 @@ def train(
 
     Args:
         progress: show a bar with the time left.
-        device: where the network is, "cpu" or "cuda".
+        device: where the network is, "cpu", "cuda", or one card such as "cuda:0".
         checkpoint: file to go on from, if there, and to write after every 250 iterations and every epoch; removed at
             the end.
         detail: keep decays, the trained network and one example trial in the record.
@@ -61,19 +63,26 @@ def train(
 
     Raises:
         TrainingFailed: the loss, or a result of the test, is no longer a finite number.
-        ValueError: an unknown analysis, or a task that gives no batches or too few.
+        ValueError: an unknown analysis or device, or a task that gives no batches or too few.
+        OSError: the checkpoint cannot be written; this is tried before the first batch.
     """
     if unknown := set(analyses) - set(ANALYSES):
         raise ValueError(f"no analysis {', '.join(sorted(unknown))}; there are {', '.join(ANALYSES)}")
-    cards = [device] if torch.device(device).type == "cuda" else []
+    if run.epoch() < 1:
+        raise ValueError(f"there is nothing to train on: an epoch of {type(run).__name__} has {run.epoch()} batches")
+    cards = [device] if on_card(checked(device)) else []
+    if checkpoint is not None:
+        checkpoint = expanded(checkpoint)
+        writable(checkpoint.parent)
     with _DRAWING if run.dropout else nullcontext(), torch.random.fork_rng(cards):
         torch.manual_seed(int(np.random.SeedSequence([run.seed, DROPOUT]).generate_state(1)[0]))
-        state = _Training(run, device, None if checkpoint is None else Path(checkpoint).expanduser())
+        state = _Training(run, device, checkpoint)
         before = decays(state.network)
         state.restore()
-        with tqdm(total=run.epochs * run.epoch(), initial=state.done, desc=run.variant, disable=not progress) as bar:
+        total = run.epochs * run.epoch()
+        with bar(total=total, initial=state.done, desc=run.variant, unit="batches", disable=not progress) as shown:
             while state.epoch < run.epochs:
-                state.train_epoch(bar)
+                state.train_epoch(shown)
     record = state.record(before if detail else None, analyses)
     state.forget()
     return record
@@ -95,13 +104,13 @@ class _Training:
         self.scores: list[float] = []
         self.tests: dict[str, dict[str, list[float]]] = {split: {} for split in run.splits()}
 
-    def train_epoch(self, bar: tqdm) -> None:
+    def train_epoch(self, shown: tqdm) -> None:
         """One epoch, or what is left of it, and its test."""
         waiting = []  # loss and score of batches whose numbers a GPU need not give yet
         for x, wanted in self.batches():
             waiting.append(self.step(self.move(x), self.move(wanted)))
             self.done += 1
-            bar.update()
+            shown.update()
             if self.checkpoint is not None and self.done % CHECKPOINT_EVERY == 0:
                 self.keep(waiting)
                 self.save()
@@ -253,14 +262,14 @@ class _Training:
         try:
             plain, arrays = unseal(self.checkpoint.read_bytes(), self.checkpoint)
         except DamagedRecord as error:
-            tqdm.write(f"{error}; training starts anew")
+            say(f"{error}; training starts anew")
             return
         mine = self.made_by()
         if plain.get("settings") != store.settings(self.run):
-            tqdm.write(f"{self.checkpoint} belongs to another run; training starts anew")
+            say(f"{self.checkpoint} belongs to another run; training starts anew")
             return
         if plain["made_by"] != [mine.versions, mine.machine, mine.implementation]:
-            tqdm.write(f"{self.checkpoint} was begun on another machine, or with other versions; training starts anew")
+            say(f"{self.checkpoint} was begun on another machine, or with other versions; training starts anew")
             return
         self.network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays["network"].items()})
         moments: dict[int, dict] = {}

@@ -126,7 +126,9 @@ def plain(value):
 
 def is_plain(value) -> bool:
     """Whether a record can hold a setting and give it back equal."""
-    return all(map(is_plain, value)) if isinstance(value, tuple) else isinstance(value, bool | int | float | str | None)
+    if isinstance(value, tuple):
+        return all(map(is_plain, value))
+    return isinstance(value, bool | int | float | str | None) and value == value  # NaN is not equal to itself
 
 
 def whole(value) -> bool:

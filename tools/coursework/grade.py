@@ -7,7 +7,6 @@ the notebook that runs is the source, with the student's solution cells put into
 import argparse
 import csv
 import io
-import os
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,8 @@ from pathlib import Path, PurePosixPath
 from nbformat import NotebookNode
 from nbgrader.utils import determine_grade, is_grade
 
-from hetsyn_core.paths import ROOT, write_whole
+from hetsyn_core.paths import ROOT, writable, write_whole
+from hetsyn_core.workers import cores
 
 from . import fence, running
 from .assign import SOURCES, read
@@ -216,6 +216,7 @@ def grade(
 
     Raises:
         ValueError: nobody handed in anything, or as `collect` and `check`.
+        OSError: the results cannot be written; this is tried first.
     """
     handed_in = collect(submissions, list(sources))
     exercises = [Exercise(name, source) for name, source in sources.items()]
@@ -226,7 +227,7 @@ def grade(
     if not given:
         raise ValueError(f"no notebook in {submissions} is named like one of {', '.join(sources)}")
     exercises = [exercise for exercise in exercises if exercise.name in given]
-    folder.mkdir(parents=True, exist_ok=True)
+    writable(folder)
     reports: list[Report] = []
     pages: dict[str, str] = {}
 
@@ -276,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("submissions", type=Path, help="a folder with one folder per student")
     parser.add_argument("--sources", type=Path, default=SOURCES, help="folder of exercises with solutions")
     parser.add_argument("--to", type=Path, default=GRADES, help="where grades.csv and the pages go")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="notebooks at a time")
+    parser.add_argument("--jobs", type=int, default=max(1, cores() // 2), help="notebooks at a time")
     seconds = "seconds of processor time that a %s may use"
     parser.add_argument("--cell-s", type=int, default=Limits.cell_s, help=seconds % "cell")
     parser.add_argument("--notebook-s", type=int, default=Limits.notebook_s, help=seconds % "notebook")
@@ -289,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sources = read(options.sources)
         grade(options.submissions, options.to, sources, limits, options.jobs, (options.sources,))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"\n{options.to / 'grades.csv'}, and a page per student beside it")

@@ -1,4 +1,4 @@
-"""The fused path against the reference in float64: potentials, spikes, and every gradient.
+"""The fast functions against the reference in float64: potentials, spikes, and every gradient.
 
 Spikes must agree for gradients to be comparable; runs are short, so that they do. Where a tie decides otherwise
 in float32 the example is passed over, and the fixed cases below make sure that most are not.
@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hetsyn_core.model import reference
-from hetsyn_core.model.fast import dispatch as fused
+from hetsyn_core.model.fast import dispatch as fast
 from hetsyn_core.model.layer import Network
 from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 
@@ -69,7 +69,7 @@ def compare(batch, time, pre, post, kind, recurrent, tied, adapts, surrogate, de
         kappa=decays((post,)),
     )
     args = x, parts, recurrent, tied, (0.95, 0.1) if adapts else None, surrogate
-    V, z, grads, _ = run(fused, torch.float32, *args)
+    V, z, grads, _ = run(fast, torch.float32, *args)
     V0, z0, grads0, terms = run(reference, torch.float64, *args)
     if not torch.equal(z.double(), z0):
         return False
@@ -118,7 +118,7 @@ def test_the_kernel_knows_the_surrogates(surrogate, threshold):
     far = torch.tensor([50.0, 1e3, 1e10, 1e30, 3e38])
     u = torch.cat([-far, torch.linspace(-20, 20, 40_001), far])
     current = (u + threshold).requires_grad_()
-    V, z = fused.spiking(current[None, None], reset_decay=0.5, threshold=threshold, surrogate=surrogate)
+    V, z = fast.spiking(current[None, None], reset_decay=0.5, threshold=threshold, surrogate=surrogate)
     (found,) = torch.autograd.grad(z.sum(), current)  # one step, no synapses: the derivative alone
     expected = surrogate.derivative((V[0, 0] - threshold).double(), threshold)
     assert expected.max() > 0.1 and (found - expected).abs().max() <= 1e-6
@@ -135,7 +135,7 @@ def test_neurons_that_start_late_or_never_agree_with_the_reference():
     parts = torch.randn(33, time + 1), 0.5 + 0.5 * torch.rand(33, time + 1)
     error = torch.randn(2, time, 33)
     found = []
-    for using, dtype in (fused, torch.float32), (reference, torch.float64):
+    for using, dtype in (fast, torch.float32), (reference, torch.float64):
         leaves = [part.to(dtype).requires_grad_() for part in (x, *parts)]
         current = using.synaptic_current(*leaves)
         found.append([current.detach(), *torch.autograd.grad(current, leaves, error.to(dtype))])
@@ -155,7 +155,7 @@ def test_threads_change_no_bit(kind, recurrent):
         found = []
         for threads in 1, 3:
             torch.set_num_threads(threads)
-            found.append(run(fused, *args))
+            found.append(run(fast, *args))
     finally:
         torch.set_num_threads(before)
     (V, z, grads, _), (V3, z3, grads3, _) = found
@@ -166,8 +166,8 @@ def test_threads_change_no_bit(kind, recurrent):
 
 
 def test_compiling_is_announced_and_done_once(tmp_path):
-    code = """import torch; from hetsyn_core.model.fast import dispatch as fused
-fused.spiking(fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9)), reset_decay=0.5)"""
+    code = """import torch; from hetsyn_core.model.fast import dispatch as fast
+fast.spiking(fast.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9)), reset_decay=0.5)"""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     said, written = [], []
     for _ in range(2):
@@ -181,15 +181,15 @@ fused.spiking(fused.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9)),
 
 def test_empty_input_gives_empty_or_silent_output():
     w, r = torch.randn(3, 4), torch.rand(3, 4)
-    assert fused.synaptic_current(torch.zeros(0, 5, 4), w, r).shape == (0, 5, 3)
-    assert fused.synaptic_current(torch.zeros(2, 0, 4), w, r).shape == (2, 0, 3)
-    V, z = fused.spiking(torch.zeros(2, 5, 3), reset_decay=0.5)
+    assert fast.synaptic_current(torch.zeros(0, 5, 4), w, r).shape == (0, 5, 3)
+    assert fast.synaptic_current(torch.zeros(2, 0, 4), w, r).shape == (2, 0, 3)
+    V, z = fast.spiking(torch.zeros(2, 5, 3), reset_decay=0.5)
     assert not V.any() and not z.any()
 
 
 def test_other_precision_gets_one_clear_error():
     with pytest.raises(ValueError, match="float32"):
-        fused.synaptic_current(torch.zeros(1, 2, 4).double(), torch.zeros(3, 4).double(), torch.rand(3, 4).double())
+        fast.synaptic_current(torch.zeros(1, 2, 4).double(), torch.zeros(3, 4).double(), torch.rand(3, 4).double())
 
 
 def test_no_kernel_reaches_beyond_its_arrays(tmp_path):
@@ -219,5 +219,5 @@ def test_checked_lanes_notice_one_value_too_many():
 def test_a_network_takes_spikes_as_booleans():
     network = Network((5, 6, 2), recurrent=True, generator=torch.Generator().manual_seed(0))
     spikes = torch.rand(3, 20, 5, generator=torch.Generator().manual_seed(1)) < 0.3
-    for using in fused, reference:
+    for using in fast, reference:
         assert torch.equal(network(spikes, using=using).readout, network(spikes.float(), using=using).readout)
