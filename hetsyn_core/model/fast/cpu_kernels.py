@@ -405,24 +405,25 @@ def back_one(now, r, w, state, back, row, post):
 
 @compiled
 def back_four(now, r, w, state, back, row, post):
-    """The same for four trials, which share what is read of r and w."""
+    """The same for four trials, which share what is read of r and w; their states lie side by side."""
     for p in range(0, row, LANES):
         v0 = v1 = v2 = v3 = splat(ZERO)
         for j in range(post):
             s = p * post + j * LANES
             decay, weight = load(r, s), load(w, s)
+            s *= 4
             S = fma(decay, load(state, s), splat(now[j]))
             store(state, s, S)
             v0 = fma(weight, S, v0)
-            s += w.size
+            s += LANES
             S = fma(decay, load(state, s), splat(now[row + j]))
             store(state, s, S)
             v1 = fma(weight, S, v1)
-            s += w.size
+            s += LANES
             S = fma(decay, load(state, s), splat(now[2 * row + j]))
             store(state, s, S)
             v2 = fma(weight, S, v2)
-            s += w.size
+            s += LANES
             S = fma(decay, load(state, s), splat(now[3 * row + j]))
             store(state, s, S)
             v3 = fma(weight, S, v3)
