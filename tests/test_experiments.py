@@ -9,6 +9,7 @@ from hetsyn_core import MatchToSample, PatternGeneration, SequentialDigits, Spee
 from hetsyn_core.datasets import allen
 from hetsyn_core.runs import experiments, store
 from hetsyn_core.runs.experiments import EXPERIMENTS, jobs, main, nearest
+from hetsyn_core.tasks.digits import SMALL
 from hetsyn_core.tasks.speech import Fsdd
 
 VARIANTS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
@@ -44,6 +45,12 @@ CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
 LEARNS = [{}, dict(frozen=1), dict(fixed_weights=True)]  # all, the weights, the time constants
 
 
+CURED = dict(surrogate="gaussian", normalised=True, clip=1.0)
+VISION = [{}, dict(normalised=True), dict(clip=1.0), dict(count_scale=0.5), dict(lr=5e-3), dict(truncate=24)]
+VISION += [dict(surrogate="gaussian"), dict(readout="leaky"), dict(readout="leaky", normalised=True, clip=1.0)]
+VISION += [dict(CURED, count_scale=0.5, variant=variant) for variant in VARIANTS]
+
+
 def each(task, kinds, *networks):
     return [task(**network, **kind) for network in networks for kind in kinds]
 
@@ -74,6 +81,13 @@ SETTINGS = {
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
+    "vision_small": each(
+        SequentialDigits, VISION, dict(data=SMALL, batch=32, epochs=15, cosine_epochs=15, validation=200)
+    ),
+    "vision": [
+        SequentialDigits(**CURED, variant=v, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)
+        for v in VARIANTS
+    ],
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
@@ -100,7 +114,10 @@ QUICK = SETTINGS | {
 }
 SEEDS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50, "groups_speech": 3, "mechanism_large": 1, "mechanism_speech": 1}
 # Long trainings have as many seeds as are on record; the paper has 10.
-SEEDS |= {name: EXPERIMENTS[name].seeds for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist")}
+SEEDS |= {
+    name: EXPERIMENTS[name].seeds
+    for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist", "vision", "vision_small")
+}
 # Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network per reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
 DETAILED |= {"fig4": 4, "table2_fsdd": 1, "mechanism_match": 2, "mechanism_large": 2, "mechanism_speech": 1}
@@ -111,6 +128,7 @@ MECHANISM = {"shuffled", "restarted", "clamped"}
 ANALYSED |= {"mechanism_speech": MECHANISM} | dict.fromkeys(
     ("mechanism_match", "mechanism_large"), MECHANISM | {"exchanged"}
 )
+ANALYSED |= dict.fromkeys(("vision", "vision_small"), {"readout_drive"})
 
 
 @pytest.fixture(autouse=True)
