@@ -306,6 +306,8 @@ def test_nothing_hostile_stops_the_rest(graded, student):
         pytest.skip("macOS does not limit the memory of a process")
     assert float(rows[student]["points"]) <= 8
     assert left is None or rows[student]["points"] == str(left), rows[student]
+    if student in ("dies", "crashes"):  # the machine may be the reason: it may have run out of memory
+        assert rows[student]["look by hand"] == "small: a cell ended the Python process"
 
 
 def test_nothing_outlives_its_notebook(graded):

@@ -145,7 +145,7 @@ def grade_one(exercise: Exercise, found: Found, limits: Limits, work: Path, hidd
         return nothing(exercise, [*found.remarks, Remark(f"the run gave no result: {error}", Look.YES)])
     remarks = list(found.remarks)
     if ran.note:
-        remarks.append(Remark(ran.note, Look.YES if ran.waited else Look.NO))
+        remarks.append(Remark(ran.note, Look.YES if ran.doubt else Look.NO))
     remarks += [Remark(text, Look.IF_POINTS_ARE_MISSING) for text in left_out(ran.notebook)]
     code = {str(path): text.decode(errors="replace") for path, text in found.beside.items() if path.suffix == ".py"}
     return Result(exercise.name, score(ran.notebook), remarks, ran.notebook, beside=code)
