@@ -419,6 +419,12 @@ def test_a_folder_for_grades_that_cannot_be_written_to_is_found_first(tmp_path, 
     assert capsys.readouterr().err.startswith("nothing can be written to ")
 
 
+def test_a_name_of_a_file_is_no_formula_in_a_spreadsheet():
+    report = grade.Report("=1+1", [grade.Result("x", [])], [Remark("@b.zip cannot be opened", Look.YES), Remark("-c")])
+    row = grade.table([report]).splitlines()[1]
+    assert row == "'=1+1,0,0,0,'@b.zip cannot be opened,'-c"
+
+
 def test_the_reason_of_a_failed_program_is_its_error_and_not_what_stands_below(tmp_path):
     program = "raise ValueError('5 is not a text\\n\\nOn instance:\\n5')"
     with pytest.raises(ChildProcessError, match="^ValueError: 5 is not a text$"):

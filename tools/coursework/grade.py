@@ -187,8 +187,14 @@ def table(reports: list[Report]) -> str:
     for report in reports:
         points = [f"{result.points:g}" for result in report.results]
         said = [" | ".join(report.says(by_hand)) for by_hand in (True, False)]
-        writer.writerow([report.student, *points, f"{report.points:g}", f"{report.out_of:g}", *said])
+        student, *said = map(as_text, (report.student, *said))
+        writer.writerow([student, *points, f"{report.points:g}", f"{report.out_of:g}", *said])
     return out.getvalue()
+
+
+def as_text(cell: str) -> str:
+    """A cell of the CSV that no spreadsheet takes for a formula, whatever a student has called a file."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def overall(submission: Submission, chosen: Chosen, given: list[str]) -> list[Remark]:
