@@ -82,7 +82,7 @@ SETTINGS = {
     "mechanism_match": each(MatchToSample, [{}], *networks(20)),
     "mechanism_large": each(MatchToSample, [{}], *networks(100)),
     "mechanism_speech": [Speech()],
-    "mechanism_training": each(MatchToSample, LEARNS + [kind | dict(tau_s=BIOLOGY) for kind in LEARNS], *networks(20)),
+    "mechanism_training": each(MatchToSample, LEARNS, *networks(20)),
     "controls_pattern": each(PatternGeneration, CONTROLS, *networks(100))
     + as_large(PatternGeneration, False, HetNeuLIF=198, HomNeuALIF=200)
     + as_large(PatternGeneration, True, HetNeuLIF=156, HomNeuALIF=156),

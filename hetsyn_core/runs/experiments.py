@@ -133,8 +133,7 @@ EXPERIMENTS = {
     "mechanism_match": Experiment(MATCH, {"hidden": 20}, varies={"recurrent": BOTH}, analyses=MECHANISM, shown={}),
     "mechanism_large": Experiment(MATCH, varies={"recurrent": BOTH}, analyses=MECHANISM, seeds=1, shown={}),
     "mechanism_speech": Experiment(Speech, {"data": shd_data}, analyses=MECHANISM[:3], seeds=1, shown={}),
-    "mechanism_training": Experiment(MATCH, {"hidden": 20}, kinds=WHO_LEARNS,
-                                     varies={"recurrent": BOTH, "tau_s": [None, WIDE]}),
+    "mechanism_training": Experiment(MATCH, {"hidden": 20}, kinds=WHO_LEARNS, varies={"recurrent": BOTH}),
     "controls_pattern": Experiment(PATTERN, kinds=CONTROLS, varies={"recurrent": BOTH}, rivals=RIVALS, analyses=TRACES),
 }
 # fmt: on
