@@ -51,8 +51,8 @@ def writable(folder: Path) -> Path:
         full = shutil.disk_usage(folder).free < LEAST_FREE
     except OSError as error:
         raise OSError(
-            f"nothing can be written to {folder} ({error.strerror}): change this, or name another folder in "
-            "HETSYN_DATA (data sets), HETSYN_RECORDS (runs) or HETSYN_FIGURES (figures)"
+            f"nothing can be written to {folder} ({error.strerror}): change this, or name another folder "
+            "(HETSYN_DATA=... for data sets, HETSYN_RECORDS=... for runs, HETSYN_FIGURES=... for figures)"
         ) from None
     if full:
         raise OSError(f"nothing can be written to {folder}: the disk is full, so make room on it first")

@@ -110,6 +110,6 @@ def odd(name, source):
         "ansi": Odd({file: accented.decode().encode("cp1252")}),
         "helper": Odd({f"work/{file}": helped(""), "work/my_helper.py": b"one = 1\n"}),
         "helper left out": Odd({file: helped("")}, 0.5, "No module named 'my_helper': was a file left out?"),
-        "other files": Odd({"report.pdf": b"%PDF", f"{name}.py": b"x = 1"}, 0, "2 other files lie there: "),
+        "other files": Odd({"report.pdf": b"%PDF", f"{name}.py": b"x = 1"}, 0, "2 other files were handed in: "),
         "waits": Odd({file: solved("import time\ntime.sleep(7)\n", source)}),
     }

@@ -16,7 +16,9 @@ from hetsyn_core.datasets.manifolds import manifolds
 from hetsyn_core.datasets.mnist import digits
 from hetsyn_core.datasets.thresholds import CHANNELS, STEPS
 from hetsyn_core.model.layer import Traces
+from hetsyn_core.model.surrogate import MultiGaussian
 from hetsyn_core.runs import analyses, experiments
+from hetsyn_core.runs.evaluate import split_rng
 from hetsyn_core.runs.make import make_network, make_optimiser
 from hetsyn_core.runs.record import Record
 from hetsyn_core.runs.train import train
@@ -262,6 +264,11 @@ def test_digits_know_their_data():
         small_digits(held_out=(1,))
 
 
+def test_validation_leaves_something_to_train_on():
+    with pytest.raises(ValueError, match="^validation must be less than the .* training images, not 60,000$"):
+        small_digits(validation=60_000).epoch()
+
+
 def test_the_last_training_images_are_kept_for_validation():
     run = small_digits(validation=100, batch=32, test_trials=0)
     labels = run.labels("train")
@@ -311,3 +318,30 @@ def test_half_a_data_set_is_not_taken_for_it(tmp_path, monkeypatch):
         soundfile.write(tmp_path / "fsdd" / f"3_ada_{index}.wav", sound, 8000)
     with pytest.raises(ValueError, match="holds 2 recordings unlike .*, which is not all of Free Spoken Digit Dataset"):
         Fsdd().sizes()
+
+
+@torch.no_grad()
+def test_where_the_potentials_of_a_readout_lie():
+    run = small_digits(test_trials=40)
+    network = make_network(run)
+    found = analyses.readout_drive(network, run)
+    x = torch.cat([x for x, _ in run.batches("test", split_rng())])
+    traces = network(x)
+    u = traces.readout - 1
+    shares = [found[f"from {low:g}"] for low in analyses.DRIVE]
+    assert sum(shares) == pytest.approx(1)
+    assert sum(shares[1 : analyses.DRIVE.index(0.0)]) == pytest.approx(float(((u >= -7.5) & (u < 0)).double().mean()))
+    slope = MultiGaussian().derivative(u, 1.0)
+    assert found["pushed_away"] == pytest.approx(float(((slope < 0) & (u < 0)).double().mean()))
+    assert found["spikes"] == pytest.approx(float(traces.readout_spikes.sum() / 40))
+    assert found["silent"] == (traces.readout_spikes.sum((0, 1)) == 0).sum()
+
+
+def test_without_the_wide_gaussians_nothing_is_pushed_away():
+    run = small_digits(test_trials=40, surrogate="gaussian")
+    assert analyses.readout_drive(make_network(run), run)["pushed_away"] == 0
+
+
+def test_a_leaky_readout_has_no_threshold_to_lie_below():
+    run = small_digits(test_trials=40, readout="leaky")
+    assert analyses.readout_drive(make_network(run), run) == {}

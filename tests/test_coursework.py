@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import time
 import types
 import zipfile
 
@@ -279,7 +280,7 @@ def test_right_and_wrong_are_told_apart(graded):
     assert rows["hard-coded"]["points"] == "2"
     for student in "untouched", "tampers", "noise", "list", "deep", "absent", "link":
         assert (rows[student]["points"], rows[student]["out_of"]) == ("0", "8"), student
-    for student, note in {"noise": "not a notebook", "absent": "not handed in", "link": "not a file"}.items():
+    for student, note in {"noise": "not a notebook", "absent": "not handed in: small", "link": "not a file"}.items():
         assert note in rows[student]["notes"] + rows[student]["look by hand"]
     assert rows["right"]["look by hand"] == rows["right"]["notes"] == rows["absent"]["look by hand"] == ""
 
@@ -386,6 +387,40 @@ def test_an_exercise_passes_behind_the_fence_and_a_broken_one_is_reported_first(
         grade.grade(tmp_path / "in", tmp_path / "out", {"small": SMALL})
     with pytest.raises(ValueError, match="one folder per student"):
         grade.grade(tmp_path / "nowhere", tmp_path / "out", {"small": SMALL})
+
+
+def test_an_interrupt_ends_what_runs_and_drops_what_waits(tmp_path, monkeypatch):
+    for student, before in {"ada": "", "ben": "import time\ntime.sleep(1000)\n", "cem": "", "dora": ""}.items():
+        write(tmp_path / "in" / student, {"small.ipynb": solved(before)})
+    ran, run = [], fence.run
+
+    def shown(report):
+        while not fence.RUNNING:  # until ben's waits
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grade, "page", shown)
+    monkeypatch.setattr(fence, "run", lambda *args: ran.append(1) or run(*args))
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        grade.grade(tmp_path / "in", tmp_path / "out", {"small": SMALL}, fence.Limits(patience=100))
+    assert time.monotonic() - start < 600, "it waited for ben"
+    assert len(ran) == 3 and not fence.RUNNING  # the solution, ada and ben
+
+
+def test_a_folder_for_grades_that_cannot_be_written_to_is_found_first(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "in" / "ada", {"small.ipynb": solved()})
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(fence, "run", lambda *args: pytest.fail("it runs"))
+    monkeypatch.setattr(grade, "read", lambda folder: {"small": SMALL})
+    assert grade.main([str(tmp_path / "in"), "--to", str(tmp_path / "file" / "grades")]) == 1
+    assert capsys.readouterr().err.startswith("nothing can be written to ")
+
+
+def test_the_reason_of_a_failed_program_is_its_error_and_not_what_stands_below(tmp_path):
+    program = "raise ValueError('5 is not a text\\n\\nOn instance:\\n5')"
+    with pytest.raises(ChildProcessError, match="^ValueError: 5 is not a text$"):
+        fence.run([sys.executable, "-c", program], b"", fence.Limits(), tmp_path)
 
 
 @pytest.mark.skipif("HETSYN_CLASS" not in os.environ, reason="half an hour; HETSYN_CLASS=1 grades it")

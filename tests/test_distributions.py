@@ -6,9 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hetsyn_core.datasets import allen
 from hetsyn_core.drawing import biology, distributions
+from hetsyn_core.model.time_constants import draw_tau
 from hetsyn_core.runs.record import Detail, Example, Record
 from hetsyn_core.tasks import MatchToSample
 
@@ -114,3 +116,13 @@ def test_with_the_file_all_synapses_are_drawn_and_fits_at_bounds_apart(monkeypat
         x, y = ax.lines[1].get_data()  # the fit describes the free ones
         bin_width = np.log(biology.BINS[1] / biology.BINS[0])
         assert np.trapezoid(y, np.log(x)) / bin_width == pytest.approx(75, rel=0.01)
+
+
+def test_log_uniform_time_constants_fill_every_decade_alike():
+    tau = draw_tau(("loguniform", 1.0, 1000.0), (30_000,), torch.Generator().manual_seed(0)).numpy()
+    assert 1 <= tau.min() and tau.max() <= 1000
+    assert np.histogram(tau, (1, 10, 100, 1000))[0] == pytest.approx(10_000, abs=400)  # five standard deviations
+    assert (draw_tau(("loguniform", 20.0, 20.0), (3,)) == 20).all()
+    for wrong in (("loguniform", 20, 5), ("loguniform", 0, 5)):
+        with pytest.raises(ValueError, match="must be positive"):
+            draw_tau(wrong, (1,))

@@ -9,6 +9,7 @@ from hetsyn_core import MatchToSample, PatternGeneration, SequentialDigits, Spee
 from hetsyn_core.datasets import allen
 from hetsyn_core.runs import experiments, store
 from hetsyn_core.runs.experiments import EXPERIMENTS, jobs, main, nearest
+from hetsyn_core.tasks.digits import SMALL
 from hetsyn_core.tasks.speech import Fsdd
 
 VARIANTS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
@@ -33,14 +34,21 @@ def readings(recurrent, *pairs):
     ]
 
 
-BIOLOGY = ("lognormal", 19.0, 1.7)
+WIDE, LOG_UNIFORM = ("lognormal", 19.0, 1.7), ("loguniform", 1.0, 1000.0)
 FEWER = [dict(groups=1, grouped_by="post"), dict(groups=16), dict(groups=256), dict(variant="HetNeuLIF"), {}]
-FEWER += [dict(groups=16, tau_s=BIOLOGY), dict(tau_s=BIOLOGY)]
+FEWER += [dict(groups=16, tau_s=WIDE), dict(tau_s=WIDE)]
 MORE = [dict(groups=4), dict(groups=64), dict(groups=16, grouped_by="post"), dict(groups=16, grouped_by="pre")]
-MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=BIOLOGY)]
-MORE += [dict(groups=p, tau_s=BIOLOGY) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=BIOLOGY)]
+MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=WIDE)]
+MORE += [dict(groups=p, tau_s=WIDE) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=WIDE)]
+MORE += [dict(tau_s=LOG_UNIFORM), dict(groups=4, tau_s=LOG_UNIFORM), dict(groups=16, tau_s=LOG_UNIFORM)]
+CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
 LEARNS = [{}, dict(frozen=1), dict(fixed_weights=True)]  # all, the weights, the time constants
-CONTROLS = [dict(frozen=f, tau_s=BIOLOGY) for f in (0, 1)] + [dict(frozen=1), {}]
+
+
+CURED = dict(surrogate="gaussian", normalised=True, clip=1.0)
+VISION = [{}, dict(normalised=True), dict(clip=1.0), dict(count_scale=0.5), dict(lr=5e-3), dict(truncate=24)]
+VISION += [dict(surrogate="gaussian"), dict(readout="leaky"), dict(readout="leaky", normalised=True, clip=1.0)]
+VISION += [dict(CURED, count_scale=0.5, variant=variant) for variant in VARIANTS]
 
 
 def each(task, kinds, *networks):
@@ -57,7 +65,7 @@ def as_large(task, recurrent, **hidden):
 
 SETTINGS = {
     "fig2": combine(PatternGeneration, variant=VARIANTS, recurrent=BOTH, noise_hz=(1, 2, 3, 4)),
-    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3)),
+    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 2e-2)),
     "figA2": combine(PatternGeneration, n_targets=[3], iterations=(10, 100, 1000)),
     "fig3": combine(MatchToSample, variant=VARIANTS, recurrent=BOTH, hidden=(5, 20, 50, 100)),
     "fig3c": combine(MatchToSample, recurrent=[True], frozen=(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)),
@@ -73,10 +81,17 @@ SETTINGS = {
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
+    "vision_small": each(
+        SequentialDigits, VISION, dict(data=SMALL, batch=32, epochs=15, cosine_epochs=15, validation=200)
+    ),
+    "vision": [
+        SequentialDigits(**CURED, variant=v, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)
+        for v in VARIANTS[2:]
+    ],
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),
-    "controls_match": each(MatchToSample, CONTROLS, *networks(20))
+    "controls_match": each(MatchToSample, CONTROLS + [dict(frozen=f, tau_s=LOG_UNIFORM) for f in (0, 1)], *networks(20))
     + as_large(MatchToSample, False, HetNeuLIF=39, HomNeuALIF=40)
     + as_large(MatchToSample, True, HetNeuLIF=32, HomNeuALIF=32),
     "mechanism_match": each(MatchToSample, [{}], *networks(20)),
@@ -98,7 +113,10 @@ QUICK = SETTINGS | {
 }
 SEEDS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50, "groups_speech": 3, "mechanism_large": 1, "mechanism_speech": 1}
 # Long trainings have as many seeds as are on record; the paper has 10.
-SEEDS |= {name: EXPERIMENTS[name].seeds for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist")}
+SEEDS |= {
+    name: EXPERIMENTS[name].seeds
+    for name in ("fig4", "fig4_held_out", "table2_fsdd", "table2_smnist", "vision", "vision_small")
+}
 # Runs that panels show in detail: eight traces (Fig. 2 A), three snapshots, a trial (Fig. 3 A), a network per reading.
 DETAILED = dict.fromkeys(SETTINGS, 0) | {"fig2": 8, "figA2": 3, "fig3": 2, "table4": len(SETTINGS["table4"])}
 DETAILED |= {"fig4": 4, "table2_fsdd": 1, "mechanism_match": 2, "mechanism_large": 2, "mechanism_speech": 1}
@@ -109,6 +127,7 @@ MECHANISM = {"shuffled", "restarted", "clamped"}
 ANALYSED |= {"mechanism_speech": MECHANISM} | dict.fromkeys(
     ("mechanism_match", "mechanism_large"), MECHANISM | {"exchanged"}
 )
+ANALYSED |= dict.fromkeys(("vision", "vision_small"), {"readout_drive"})
 
 
 @pytest.fixture(autouse=True)

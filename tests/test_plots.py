@@ -45,7 +45,7 @@ def test_the_last_digit_of_a_place_names_nothing(tmp_path, monkeypatch):
     assert files[0] == files[1]
 
 
-def test_every_run_is_a_dot_and_the_large_one_is_their_median():
+def test_every_run_is_a_dot_and_the_large_one_is_their_mean():
     runs = pd.DataFrame({"variant": ["HetNeuLIF"] * 3 + ["HetSynLIF"] * 4, "hidden": [5] * 6 + [20], "x": range(7)})
     ax = plt.figure().subplots()
     plots.dots(ax, runs, "hidden", "x")

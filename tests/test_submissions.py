@@ -308,7 +308,7 @@ def test_copies_of_a_cell_all_run_in_their_order():
 def test_lost_marks_are_found_again():
     matched = match(EXERCISE, stripped(own()))
     assert points_of(merge(matched)) == ALL
-    assert said(matched.remarks, Look.IF_POINTS_ARE_MISSING).startswith("the marks of the cells are lost")
+    assert said(matched.remarks, Look.IF_POINTS_ARE_MISSING).startswith("the cells have lost their marks")
     assert match(EXERCISE, stripped(assign.student_version(SMALL))).is_untouched
     more = stripped(own())
     more.cells.insert(0, nbformat.v4.new_code_cell("import math"))

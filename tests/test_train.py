@@ -244,7 +244,7 @@ def test_divergence_is_reported(task, monkeypatch):
 
 def test_progress_shows_the_time_left(capsys):
     train(tiny(), progress=True)
-    assert "3/3" in capsys.readouterr().err
+    assert ": 3 of 3 batches, " in capsys.readouterr().err
     train(tiny())
     assert capsys.readouterr().err == ""
 
@@ -264,6 +264,8 @@ def test_paper_values():
     [
         (dict(tau_s=("even", 5, 20)), "tau_s must be"),
         (dict(tau_s=("uniform", 20, 5)), "tau_s must be"),
+        (dict(tau_s=("loguniform", 20, 5)), "tau_s must be"),
+        (dict(tau_s=("loguniform", 0, 5)), "tau_s must be"),
         (dict(tau_s=("normal", -1, 5)), "tau_s must be"),
         (dict(tau_s=0), "tau_s must be"),
         (dict(test_trials=0), "test_trials must be"),
@@ -409,6 +411,44 @@ def test_a_single_epoch_goes_on_from_its_last_checkpoint(one, tmp_path, monkeypa
     monkeypatch.setattr(train_module._Training, "step", lambda *args: drawn.append(1) or forward(*args))
     assert_same(train(one, checkpoint=checkpoint), whole)
     assert len(drawn) == 3, "only what came after the checkpoint is trained again"
+
+
+@pytest.mark.parametrize("one", [tiny(iterations=7), tiny(PATTERN, iterations=7)], ids=["match", "pattern"])
+def test_an_interrupt_in_the_middle_of_a_step_undoes_nothing(one, tmp_path, monkeypatch):
+    """The weights have changed, the batch does not count yet: training goes on from the last whole checkpoint."""
+    monkeypatch.setattr(train_module, "CHECKPOINT_EVERY", 2)
+    whole, checkpoint, calls = train(one, detail=True), tmp_path / "one.checkpoint", []
+    score_of = train_module._Training.score_of
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return score_of(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module._Training, "score_of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(one, checkpoint=checkpoint)
+    assert checkpoint.exists()
+    assert_same(train(one, checkpoint=checkpoint, detail=True), whole)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_found_before_the_first_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module._Training, "step", lambda *args: pytest.fail("it trains"))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=f"^nothing can be written to {tmp_path / 'file'} "):
+        train(tiny(), checkpoint=str(tmp_path / "file" / "one.checkpoint"))
+
+
+def test_a_checkpoint_is_named_by_a_text_in_the_home_folder_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(train_module, "CHECKPOINT_EVERY", 2)
+    with monkeypatch.context() as patch:
+        stop_training(patch, MATCH, 2)
+        with pytest.raises(Stopped):
+            train(tiny(), checkpoint="~/one.checkpoint")
+    assert (tmp_path / "one.checkpoint").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"half", {"lr": 1.0}, {}])

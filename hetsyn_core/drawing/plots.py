@@ -28,7 +28,7 @@ MARKERS = {"HomNeuLIF": "o", "HomNeuALIF": "s", "HetNeuLIF": "^", "HetSynLIF": "
 WIDTHS = {"HomNeuLIF": 3.0, "HomNeuALIF": 1.2, "HetNeuLIF": 1.2, "HetSynLIF": 1.2}
 WRONG = "#CC79A7"  # purple, in an exercise: an answer that is not right yet
 _BY_VARIANT = dict(
-    hue_order=list(COLORS), palette=COLORS, size="variant", size_order=list(COLORS), sizes=WIDTHS, estimator="median",
+    hue_order=list(COLORS), palette=COLORS, size="variant", size_order=list(COLORS), sizes=WIDTHS, estimator="mean",
     legend=False,
 )  # fmt: skip
 
@@ -60,19 +60,19 @@ def letter(ax: Axes, text: str) -> None:
     ax.annotate(text, (0, 1), (-22, 8), xycoords="axes fraction", textcoords="offset points", size=11, weight="bold")
 
 
-def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", errorbar=("pi", 50), **labels) -> None:
+def curves(ax: Axes, data: pd.DataFrame, x: str = "iteration", y: str = "value", errorbar=("se", 2), **labels) -> None:
     """Learning curves of `tables.curves`, or with other columns of `tables.epoch_curves`.
 
-    Median over runs, and a band from the first to the third quartile.
+    Mean over runs, and a band of two standard errors on either side.
     """
     sns.lineplot(data, x=x, y=y, hue="variant", ax=ax, errorbar=errorbar, **_BY_VARIANT)
     ax.set(**labels)
 
 
 def levels(
-    ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "median", errorbar=("pi", 50), **labels
+    ax: Axes, data: pd.DataFrame, x: str, y: str, estimator: str = "mean", errorbar=("ci", 95), **labels
 ) -> None:
-    """A metric against a setting with few values: median over runs, bars from the first to the third quartile.
+    """A metric against a setting with few values: mean over runs, bars its bootstrap 95 % interval.
 
     Variants stand a little beside each other, so that none hides behind another.
     """
@@ -93,26 +93,26 @@ def dots(
     data: pd.DataFrame,
     x: str,
     y: str,
-    statistic: str = "median",
+    statistic: str = "mean",
     by: str = "variant",
     colors: Mapping[str, str] = COLORS,
     markers: Mapping[str, str] = MARKERS,
     joined: bool = True,
     **labels,
 ) -> None:
-    """Every run a small dot, and over them the median (or "mean") of each variant; the levels of ``x`` in equal steps.
+    """Every run a small dot, and over them the mean (or "median") of each variant; the levels of ``x`` in equal steps.
 
     The dots of one variant and level stand side by side in the order of the table, so that none hides another.
 
     Args:
         by: another column than the variant, with its own ``colors`` and ``markers``.
-        joined: draw a line through the medians.
+        joined: draw a line through the means.
     """
     levels = sorted(data[x].unique())
     present = [name for name in colors if name in set(data[by])]
     width = 0.8 / len(present)
     for i, name in enumerate(present):
-        found = {}  # place on the axis: median
+        found = {}  # place on the axis: mean
         for k, level in enumerate(levels):
             own = data.loc[(data[by] == name) & (data[x] == level), y].dropna()
             if len(own):

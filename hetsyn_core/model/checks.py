@@ -5,6 +5,8 @@ time, so there `check_values` looks at a network's parameters when asked, once i
 input is not finite in the weights one optimiser step later.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ def check_input(name: str, x: Tensor, last: int | None = None) -> None:
     if last is not None and x.shape[2] != last:
         raise ValueError(f"{name} has {x.shape[2]} neurons, but the weights expect {last}")
     # A sum is one cheap pass; only a suspicious one pays for the exact answer.
-    if _at_hand(x) and not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
+    if _at_hand(x) and not math.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
         raise ValueError(f"{name} contains NaN or infinite values")
 
 
@@ -30,7 +32,7 @@ def check_synapses(weight: Tensor, decay: Tensor) -> None:
     if tuple(decay.shape) not in ((), (post, 1), (post, pre)):
         raise ValueError(f"decay must be a scalar, ({post}, 1) or ({post}, {pre}), but has shape {tuple(decay.shape)}")
     check_decay("decay", decay)
-    if _at_hand(weight) and not torch.isfinite(weight.detach().sum()):
+    if _at_hand(weight) and not math.isfinite(weight.detach().sum()):
         raise ValueError("weight contains NaN or infinite values")
 
 

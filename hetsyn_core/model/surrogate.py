@@ -109,4 +109,6 @@ def spike(potential: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
 
     Backward uses ``surrogate.derivative``. Any object with such a method will do. Same shape as ``potential``.
     """
+    if not torch.is_grad_enabled() and not torch.jit.is_tracing():  # a trace has it both ways
+        return (potential >= threshold).to(potential.dtype)
     return _Spike.apply(potential, threshold, surrogate)

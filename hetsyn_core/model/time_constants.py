@@ -58,23 +58,26 @@ def draw_tau(tau_s: TauS, shape: tuple[int, ...], generator: torch.Generator | N
     """Time constants in ms, of a shape, from a distribution.
 
     Args:
-        tau_s: one number for all, or ("normal", mean, sd), ("uniform", low, high) or ("lognormal", median, sd of the
-            natural logarithm). A normal distribution may reach below zero.
+        tau_s: one number for all, or ("normal", mean, sd), ("uniform", low, high), ("lognormal", median, sd of the
+            natural logarithm) or ("loguniform", low, high), whose logarithm is uniform. A normal distribution may reach
+            below zero.
 
     Raises:
         ValueError: another distribution, or time constants that are not positive.
     """
     kind, a, b = tau_s if isinstance(tau_s, tuple | list) else ("normal", tau_s, 0.0)
-    if not a > 0 or b < 0 or kind == "uniform" and b < a:
+    if not a > 0 or b < 0 or kind in ("uniform", "loguniform") and b < a:
         raise ValueError(f"time constants must be positive, but tau_s is {tau_s}")
     if kind == "uniform":
         return a + (b - a) * torch.rand(shape, generator=generator)
+    if kind == "loguniform":
+        return a * (b / a) ** torch.rand(shape, generator=generator)
     draws = torch.randn(shape, generator=generator)
     if kind == "normal":
         return a + b * draws
     if kind == "lognormal":
         return a * torch.exp(b * draws)
-    raise ValueError(f"time constants are drawn 'normal', 'uniform' or 'lognormal', not {kind!r}")
+    raise ValueError(f"time constants are drawn 'normal', 'uniform', 'lognormal' or 'loguniform', not {kind!r}")
 
 
 @dataclass(frozen=True)

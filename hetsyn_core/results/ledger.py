@@ -1,14 +1,13 @@
 """The ledger: every claim of `claims`, judged by what the records say.
 
-python -m hetsyn_core.results.ledger    # writes data/ledger.md, and one line per figure into README.md
+python -m hetsyn_core.results.ledger    # writes data/ledger.md, and one line per claim into README.md
 
 Every row is computed: the numbers from the records, the verdict from the numbers. Nobody types a verdict.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -17,81 +16,111 @@ from ..paths import ROOT, write_whole
 from ..runs import sweep
 from ..runs.experiments import jobs
 from . import cost
-from .claims import CLAIMS, NOT_ASKED, TABLE3, Claim
+from .claims import CLAIMS, NOT_ASKED, NOT_THE_PAPERS, TABLE3, Claim, Part
 from .tables import frame
-from .verdicts import HOLDS, REPRODUCED, Verdict
+from .verdicts import HOLDS, NO_TEST, NO_VERDICT, ORDER, Verdict, worst
 
 COMMAND = "python -m hetsyn_core.results.ledger"
+COLUMNS = ["figure", "claim", "paper", "measured", "interval", "n", "verdict", "rule"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the ledger."""
+    """A part of a claim, judged by some runs."""
 
-    claim: Claim  # its text filled in
+    text: str
+    paper: str  # what the paper says of it alone, or ""
     found: Verdict
+    decides: bool
+    data: str  # of these runs if they are not the paper's, such as "regenerated SHD", else ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what decides it."""
+
+    claim: Claim
+    rows: tuple[Row, ...]
 
     @property
     def beyond(self) -> bool:
         """Whether the paper does not make the claim."""
         return self.claim.paper == NOT_ASKED
 
-    def cells(self) -> dict[str, str | int]:
-        """What a table shows, by column."""
-        claim, found = self.claim, self.found
-        return {
-            "figure": claim.figure,
-            "claim": claim.text,
-            "paper": claim.paper,
-            "measured": found.measured,
-            "interval": found.interval,
-            "n": found.n,
-            "verdict": found.verdict,
-            "rule": found.rule,
-        }
+    @property
+    def decisive(self) -> Row:
+        """The first of the rows with the worst verdict."""
+        own = [row for row in self.rows if row.decides]
+        verdict = worst(row.found.verdict for row in own)
+        return next(row for row in own if row.found.verdict == verdict)
+
+    @property
+    def verdict(self) -> str:
+        """The claim's verdict: one of `verdicts.ORDER`, or that it holds or does not."""
+        found = self.decisive.found
+        return (found.beyond_the_paper() if self.beyond else found).verdict
+
+    def cells(self) -> list[dict[str, str | int]]:
+        """What a table shows, by column: the claim, and below it its rows where there are several."""
+        claim, several = self.claim, len(self.rows) > 1
+        head = self._cells(self.decisive, claim.figure, claim.text, claim.paper)
+        if not several:
+            return [head]
+        head |= {"measured": f"{self.decisive.text}: {head['measured']}", "rule": "as its worst row"}
+        below = [self._cells(row, "", f"· {row.text}" + ("" if row.decides else " *"), row.paper) for row in self.rows]
+        return [head, *below]
+
+    def _cells(self, row: Row, figure: str, text: str, paper: str) -> dict[str, str | int]:
+        found = row.found.beyond_the_paper() if self.beyond else row.found
+        on = f", on {row.data}" if row.data and found.verdict not in NO_VERDICT else ""
+        shown = (figure, text, paper, found.measured, found.interval, found.n, found.verdict + on, found.rule)
+        return dict(zip(COLUMNS, shown, strict=True))
 
 
-def rows(profile: str = "paper") -> list[Row]:
-    """All rows, in the order of `CLAIMS`; runs that are not on record are computed first."""
-    found = []
-    for name in dict.fromkeys(claim.experiment for claim in CLAIMS):
-        runs = cost.table3() if name == TABLE3 else frame(sweep.run(jobs(name, profile), what=name))
-        found += judge(CLAIMS, name, runs)
-    return found
+def judged(profile: str = "paper") -> list[Judged]:
+    """All claims, in the order of `CLAIMS`; runs that are not on record are computed first."""
+    names = dict.fromkeys(part.experiment for claim in CLAIMS for part in claim.parts)
+    return judge(
+        CLAIMS,
+        {name: cost.table3() if name == TABLE3 else frame(sweep.run(jobs(name, profile), what=name)) for name in names},
+    )
 
 
-def judge(claims: tuple[Claim, ...], experiment: str, runs: pd.DataFrame) -> list[Row]:
-    """Rows of the claims about an experiment.
+def judge(claims: tuple[Claim, ...], runs: Mapping[str, pd.DataFrame]) -> list[Judged]:
+    """The claims that some experiments decide.
 
-    Neighbours that are about the same runs take turns: 3D and 3E with 5 neurons, then both with 20.
+    A claim is left out if a part that decides it is about another experiment, or about settings that were not run.
 
     Args:
-        runs: of the experiment, a `tables.frame`.
+        runs: of each experiment, a `tables.frame`.
     """
-    own = [claim for claim in claims if claim.experiment == experiment]
     found = []
-    for (choose, over), family in groupby(own, key=lambda claim: (claim.runs, claim.over)):
-        family = list(family)
-        found += [judge_one(claim, part) for part in _parts(choose(runs), over) for claim in family]
+    for claim in claims:
+        known = [part for part in claim.parts if part.experiment in runs]
+        if all(part in known for part in claim.parts if part.decides):
+            rows = tuple(row for part in known for row in _rows(part, runs[part.experiment]))
+            if any(row.decides for row in rows):
+                found.append(Judged(claim, rows))
     return found
 
 
-def _parts(runs: pd.DataFrame, over: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    if not over:
-        yield runs
-    elif set(over) <= set(runs):
-        yield from (part for _, part in runs.groupby(list(over)))
+def _rows(part: Part, runs: pd.DataFrame) -> Iterator[Row]:
+    runs = part.runs(runs)
+    if not part.over:
+        yield _row(part, runs)
+    elif set(part.over) <= set(runs):
+        for _, own in runs.groupby(list(part.over)):
+            yield _row(part, own)
 
 
-def judge_one(claim: Claim, runs: pd.DataFrame) -> Row:
-    """The row of a claim, judged by exactly these runs."""
-    data = " and ".join(sorted(set(runs["data"]))) if "data" in runs and len(runs) else "no data"
-    words = {"data": data} | {name: runs[name].iloc[0] for name in claim.over}
-    found = claim.rule.judge(runs)
-    return Row(
-        claim=replace(claim, text=claim.text.format(**words)),
-        found=found.beyond_the_paper() if claim.paper == NOT_ASKED else found,
-    )
+def _row(part: Part, runs: pd.DataFrame) -> Row:
+    found = part.rule.judge(runs)
+    data = sorted(set(runs["data"])) if "data" in runs else []
+    if part.data and not set(data) <= set(part.data):
+        found = replace(found, verdict=NO_TEST, rule="no test: other data")
+    others = " and ".join(NOT_THE_PAPERS.get(name, name) for name in data if name in NOT_THE_PAPERS)
+    text = part.text.format(**{name: runs[name].iloc[0] for name in part.over})
+    return Row(text, part.paper, found, part.decides, others)
 
 
 def of(beyond: bool = False, **runs: pd.DataFrame) -> pd.DataFrame:
@@ -101,56 +130,60 @@ def of(beyond: bool = False, **runs: pd.DataFrame) -> pd.DataFrame:
         beyond: the claims that go beyond the paper, in place of the paper's.
         runs: the table of each experiment, as `experiment` returns it.
     """
-    claims = tuple(claim for claim in CLAIMS if (claim.paper == NOT_ASKED) == beyond)
-    return table([row for name, own in runs.items() for row in judge(claims, name, own)])
+    return table(judge(tuple(claim for claim in CLAIMS if (claim.paper == NOT_ASKED) == beyond), runs))
 
 
-def table(rows: list[Row]) -> pd.DataFrame:
-    """Rows as a table for reading, by figure and claim."""
-    columns = ["figure", "claim", "paper", "measured", "interval", "n", "verdict", "rule"]
-    return pd.DataFrame([row.cells() for row in rows], columns=columns).set_index(["figure", "claim"])
+def table(found: list[Judged]) -> pd.DataFrame:
+    """Claims as a table for reading, each with its rows below it; a star: it does not decide."""
+    cells = [cells for one in found for cells in one.cells()]
+    return pd.DataFrame(cells, columns=COLUMNS).set_index(["figure", "claim"])
 
 
-def counts(rows: list[Row]) -> str:
+def counts(found: list[Judged]) -> str:
     """How many claims came out which way, in one line; those the paper does not make apart."""
-    asked, beyond = ([row for row in rows if row.beyond == further] for further in (False, True))
+    asked, beyond = ([one for one in found if one.beyond == further] for further in (False, True))
     text = f"{len(asked)} claims: {_outcomes(asked)}."
     return text + (f" Beyond the paper, {len(beyond)}: {_outcomes(beyond)}." if beyond else "")
 
 
-def _outcomes(rows: list[Row]) -> str:
-    outcomes = pd.Series([row.found.verdict for row in rows]).value_counts()
-    return ", ".join(f"{n} {verdict}" for verdict, n in outcomes.items())
+def _outcomes(found: list[Judged]) -> str:
+    number = pd.Series([one.verdict for one in found]).value_counts()
+    order = sorted(number.index, key=_rank)
+    said, unsaid = ([f"{number[v]} {v}" for v in order if (v in NO_VERDICT) == none] for none in (False, True))
+    return ", ".join(said or ["no verdict"]) + (f"; without a verdict: {', '.join(unsaid)}" if unsaid else "")
 
 
-def markdown(rows: list[Row]) -> str:
-    """The whole ledger: how many claims came out which way, and one line for each."""
-    lines = [
-        counts(rows),
-        "",
-        "| figure | claim | paper | here | 95 % interval | n | verdict |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        *shown, _rule = row.cells().values()
-        lines.append("| " + " | ".join(map(str, shown)) + " |")
+def _rank(verdict: str) -> int:
+    return ORDER.index(verdict) if verdict in ORDER else (0 if verdict == HOLDS else len(ORDER))
+
+
+def markdown(found: list[Judged]) -> str:
+    """The whole ledger: how many claims came out which way, and every claim with its rows."""
+    head = "| figure | claim | paper | here | 95 % interval | n | verdict | rule |"
+    lines = [counts(found), "", head, "|---|---|---|---|---|---|---|---|"]
+    for cells in (cells for one in found for cells in one.cells()):
+        shown = [str(cell).replace("|", "\\|") for cell in cells.values()]
+        lines.append(
+            "| "
+            + " | ".join(f"**{cell}**" if k in (1, 6) and cells["figure"] else cell for k, cell in enumerate(shown))
+            + " |"
+        )
     return "\n".join(lines)
 
 
-def summary(rows: list[Row]) -> str:
-    """The ledger for the README: one line per figure, with what does not reproduce in words."""
-    lines = [counts(rows), "", "| figure | claims | reproduced | partly, or not reproduced |", "|---|---|---|---|"]
-    for label in dict.fromkeys(figure_label(row.claim.figure) for row in rows):
-        own = [row for row in rows if figure_label(row.claim.figure) == label]
-        rest = [row for row in own if row.found.verdict not in (REPRODUCED, HOLDS)]
-        text = "; ".join(f"{row.claim.text}: {row.found.measured} ({row.found.verdict})" for row in rest[:2])
-        more = f"; and {len(rest) - 2} more" if len(rest) > 2 else ""
-        lines.append(f"| {label} | {len(own)} | {len(own) - len(rest)} | {text}{more} |")
+def summary(found: list[Judged]) -> str:
+    """The ledger for the README: one line per claim, with the numbers of the row that decides."""
+    lines = [counts(found), "", "| figure | claim | verdict | here |", "|---|---|---|---|"]
+    for one in found:
+        cells = one.cells()[0]
+        shown = (cells["figure"], cells["claim"], cells["verdict"], cells["measured"])
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")
     return "\n".join(lines)
 
 
 def figure_label(panel: str) -> str:
-    """The figure or table of a panel: "Fig. 3" of "3D", "Table 1" of "T1"."""
+    """The figure or table of a panel: "Fig. 3" of "3D" or "3D, 3F", "Table 1" of "T1"."""
+    panel = panel.split(",")[0]
     if panel.startswith("T"):
         return f"Table {panel[1:]}"
     if panel == "beyond":
@@ -158,7 +191,7 @@ def figure_label(panel: str) -> str:
     return "Fig. " + (panel if panel.startswith("A") else panel.rstrip("ABCDEFG"))
 
 
-def write_readme(path: Path, rows: list[Row]) -> None:
+def write_readme(path: Path, found: list[Judged]) -> None:
     """Put the summary between the two comments of a README that enclose it.
 
     Raises:
@@ -168,16 +201,22 @@ def write_readme(path: Path, rows: list[Row]) -> None:
     text = path.read_text(encoding="utf-8")
     if begin not in text or end not in text:
         raise ValueError(f"{path} has no place for the ledger: {begin} and {end}")
-    body = f"{begin}\n{summary(rows)}\n{end}"
+    body = f"{begin}\n{summary(found)}\n{end}"
     text = re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: body, text, flags=re.DOTALL)
     write_whole(path, text.encode())
 
 
+MADE = f"""Made by `{COMMAND}` from the records; `notebooks/18_claims.ipynb` explains the rules.
+
+A claim comes out as the worst of its rows, which stand below it; a row with a star (*) does not decide. Numbers are
+means over runs, or counts of runs; where models are compared, those of HetSynLIF and of the other that decides.
+"""
+
+
 def main() -> None:
     """Write the ledger and its summary."""
-    found = rows()
-    made = f"Made by `{COMMAND}` from the records; `notebooks/18_claims.ipynb` has the rules."
-    write_whole(ROOT / "data" / "ledger.md", f"# The ledger\n\n{made}\n\n{markdown(found)}\n".encode())
+    found = judged()
+    write_whole(ROOT / "data" / "ledger.md", f"# The ledger\n\n{MADE}\n{markdown(found)}\n".encode())
     write_readme(ROOT / "README.md", found)
 
 

@@ -14,8 +14,8 @@ from ..tasks.task import Task
 from . import cost, tables
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
-STARTS = {tables.PAPER: "from the paper's start", tables.BIOLOGY: "from biology's start"}
-BIOLOGY = "one a synapse, biology's start"
+STARTS = {"paper": "from the paper's start", "wide": "from the wide start", "log-uniform": "log-uniform start"}
+WIDE = "one per synapse, wide start"
 LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
 
 
@@ -66,11 +66,11 @@ def speech(found: Sequence[Record]) -> pd.DataFrame:
     Returns:
         "time constants" of a layer, in words; "seed"; "epoch"; test accuracy in "percent".
     """
-    words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": "one a neuron", "HetSynLIF": "one a synapse"}
+    words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": "one per neuron", "HetSynLIF": "one per synapse"}
 
     def kind(variant: str, start: str, groups: float | None) -> str:
-        if start == tables.BIOLOGY:
-            return BIOLOGY
+        if start == "wide":
+            return WIDE
         return words[variant] if pd.isna(groups) else f"{groups:g}"
 
     points = tables.epoch_curves(found)
@@ -129,10 +129,12 @@ def as_busy(runs: pd.DataFrame, recurrent: bool) -> pd.DataFrame:
 def controls(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of an experiment with controls, with "kind": HetSynLIF, what was done to it, or who is as large."""
 
+    starts = {"paper": "paper's start", "wide": "wide start", "log-uniform": "log-uniform start"}
+
     def kind(variant: str, start: str, frozen: float) -> str:
         if variant != "HetSynLIF":
             return f"{variant}, as large"
-        return f"HetSynLIF, {start}'s start" + (", fixed" if frozen else "")
+        return f"HetSynLIF, {starts[start]}" + (", fixed" if frozen else "")
 
     kinds = [kind(*row) for row in runs[["variant", "start", "frozen"]].itertuples(index=False)]
     return runs.assign(kind=kinds)

@@ -13,7 +13,7 @@ import pandas as pd
 from ..paths import figures_folder
 from ..runs import sweep
 from ..runs.analyses import DELETED, WARPS
-from ..runs.experiments import WIDE, WIDE_BINS, jobs
+from ..runs.experiments import LOG_UNIFORM, WIDE, WIDE_BINS, jobs
 from ..runs.record import Record
 from ..runs.store import settings
 from ..tasks.pattern import pattern_template, silent_steps
@@ -21,7 +21,8 @@ from ..tasks.settings import TauS
 from ..tasks.task import TEMPLATE, Task
 
 SUCCESS = 0.9  # accuracy of a successful run (Fig. 3 D, F)
-PAPER, BIOLOGY = "paper", "biology"  # where time constants start
+PAPER = "paper"  # where time constants start, if not at one of these
+STARTS = {WIDE: "wide", WIDE_BINS: "wide", LOG_UNIFORM: "log-uniform"}
 
 
 def experiment(
@@ -153,11 +154,11 @@ _WARPED = [f"warped {warp:g}" for warp in WARPS]
 DERIVED: dict[str, tuple[set[str], Callable[[pd.DataFrame], pd.Series | list]]] = {
     # Whose run it is: the variant; of HetSynLIF also "fixed" time constants, "16 groups", "16 groups by pre".
     "who": ({"variant", "frozen", "groups", "grouped_by"}, _who),
-    # Time constants start as in the paper or as in biology.
-    "start": (
-        {"tau_s"},
-        lambda runs: [BIOLOGY if draw in (WIDE, WIDE_BINS) else PAPER for draw in runs["tau_s"]],
-    ),
+    # Where time constants start: as in the paper, wide or log-uniform.
+    "start": ({"tau_s"}, lambda runs: [STARTS.get(draw, PAPER) for draw in runs["tau_s"]]),
+    # How far the normalised distances of Fig. 2 B and C are from 1, that of the target.
+    "off21": ({"d21"}, lambda runs: (runs["d21"] - 1).abs()),
+    "off32": ({"d32"}, lambda runs: (runs["d32"] - 1).abs()),
     # Iterations to 95 %, one more than the run had where it never came there.
     "to_95": ({"iterations_to_95", "iterations", "failed"}, _to_95),
     # 1 for an accuracy of at least 90 %, else 0.

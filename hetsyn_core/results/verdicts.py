@@ -1,13 +1,13 @@
 """How a claim comes out: rules that take a table of runs and give a verdict, with the numbers that it rests on.
 
-A rule is a value, such as ``Within("accuracy", at_least(99.5), at_least(95), percent=True)``, and has one method,
-``judge(runs)``; the runs are a `tables.frame` with one row per run, and "who" says whose it is. Runs with the same seed
-share the task and are compared in pairs. Intervals are bootstrap 95 % intervals, p values are Wilcoxon's for pairs.
-Failed runs are left out. Fewer than five runs decide nothing.
+A rule is a value, such as ``Mean("accuracy", at_least(90, "ours"), percent=True)``, and has one method,
+``judge(runs)``; the runs are a `tables.frame` with one row per run, and "who" says whose it is. The 95 % interval
+decides, not the number in it: `place` and `compare` say how. Runs with the same seed share the task and are compared in
+pairs. Failed runs are left out. Fewer than five runs decide nothing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar, Protocol
@@ -18,9 +18,12 @@ from scipy import stats
 
 from ..model.layer import VARIANTS
 
-REPRODUCED, PARTLY, NOT, TOO_FEW = "reproduced", "partly", "not reproduced", "too few runs"
-HOLDS, FAILS = "holds", "does not hold"  # a claim that the paper does not make
-NO_TEST = "no test"  # the claim was fitted to the paper's number, or the data are others
+REPRODUCED, PARTLY, EQUAL, INCONCLUSIVE, NOT = "reproduced", "partly", "equal", "inconclusive", "not reproduced"
+HOLDS, FAILS = "holds", "does not hold"  # of a claim that the paper does not make
+NO_TEST = "no test"  # no verdict: the runs were chosen by the paper's number, or the data are others
+TOO_FEW = "too few runs"  # no verdict
+NO_VERDICT = (NO_TEST, TOO_FEW)
+ORDER = (REPRODUCED, PARTLY, EQUAL, INCONCLUSIVE, NO_TEST, TOO_FEW, NOT)  # from good to bad
 FEWEST = 5  # runs that decide
 OURS = "HetSynLIF"
 OTHERS = tuple(variant for variant in VARIANTS if variant != OURS)
@@ -33,7 +36,7 @@ class Verdict:
     measured: str
     interval: str
     n: int  # runs, or pairs of runs
-    verdict: str
+    verdict: str  # one of `ORDER`, or HOLDS or FAILS
     rule: str  # in words
 
     def beyond_the_paper(self) -> "Verdict":
@@ -42,9 +45,19 @@ class Verdict:
         return replace(self, verdict=verdict, rule=self.rule.replace(REPRODUCED, HOLDS, 1))
 
 
+def worst(verdicts: Iterable[str]) -> str:
+    """The verdict on several that must all be true."""
+    return max(verdicts, key=ORDER.index)
+
+
 def decide(measured: str, interval: str, n: int, verdict: str, rule: str) -> Verdict:
     """A verdict; too few runs where there are fewer than `FEWEST`."""
     return Verdict(measured, interval, n, verdict if n >= FEWEST or verdict == NO_TEST else TOO_FEW, rule)
+
+
+def too_few(why: str, rule: str) -> Verdict:
+    """There is nothing to judge."""
+    return Verdict(why, "", 0, TOO_FEW, rule)
 
 
 class Rule(Protocol):
@@ -54,111 +67,62 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
-class Best:
-    """HetSynLIF is better in a metric than each of the others, over the seeds that both have."""
-
-    metric: str
-    lower: bool  # is better
-    others: tuple[str, ...] = OTHERS  # who they are, in "who"
-    percent: bool = False  # the metric is a share and is shown in percent
-    words: ClassVar[str] = (
-        "reproduced: better than each other variant, interval without 0 and p < 0.05; "
-        "partly: none has a better median, nor is the median difference to one against it"
-    )
-
-    def than(self, *others: str) -> "Best":
-        """The same rule against others."""
-        return replace(self, others=others)
-
-    def judge(self, runs: pd.DataFrame) -> Verdict:
-        """The medians of HetSynLIF and of the best other, and the interval of their difference."""
-        sign = 1 if self.lower else -1  # so that less is better
-        scores = sign * _by_seed(runs, self.metric, (OURS, *self.others), self.percent)
-        if not {OURS, *self.others} <= set(scores.dropna(axis=1, how="all")):
-            return decide("not all variants were run", "", 0, TOO_FEW, self.words)
-        medians, gaps, pairs, clear, against = {}, {}, [], True, False
-        for other in self.others:
-            both = scores[[OURS, other]].dropna()
-            if both.empty:
-                return decide(f"no seed that {other} shares", "", 0, TOO_FEW, self.words)
-            gap = (both[OURS] - both[other]).to_numpy()
-            medians[other], gaps[other] = both[other].median(), interval(gap)
-            p = stats.wilcoxon(gap).pvalue if len(gap) > 1 and gap.any() else 1.0
-            clear &= gaps[other][1] < 0 and p < 0.05
-            against |= bool(np.median(gap) > 0 or medians[other] < both[OURS].median())
-            pairs.append(len(both))
-        rival, unit = min(medians, key=medians.get), _unit(self.percent)
-        mine = f"{sign * scores[OURS].median():.3g}{unit}"
-        low, high = sorted(sign * end for end in gaps[rival])
-        return decide(
-            measured=f"{mine}; next {rival} {sign * medians[rival]:.3g}{unit}",
-            interval=f"difference {show(low, high, unit)}",
-            n=min(pairs),
-            verdict=NOT if against else REPRODUCED if clear else PARTLY,
-            rule=self.words,
-        )
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """The variants come in the paper's order in a metric, larger is better, over the seeds that all have."""
-
-    metric: str
-    percent: bool = False
-    order: ClassVar[tuple[str, ...]] = tuple(reversed(VARIANTS))
-    words: ClassVar[str] = (
-        "reproduced: medians in this order, and no interval of a difference between neighbours holds 0; "
-        "partly: HetSynLIF has the best median"
-    )
-
-    def judge(self, runs: pd.DataFrame) -> Verdict:
-        """The medians in their order, and the intervals of the differences between the paper's neighbours."""
-        scores = _by_seed(runs, self.metric, self.order, self.percent)
-        if not set(self.order) <= set(scores):
-            return decide("not all variants were run", "", 0, TOO_FEW, self.words)
-        scores = scores.dropna()
-        medians = scores.median().sort_values(ascending=False)
-        gaps = [interval((scores[first] - scores[second]).to_numpy()) for first, second in pairwise(self.order)]
-        clear = tuple(medians.index) == self.order and all(low > 0 for low, _ in gaps)
-        unit = _unit(self.percent)
-        return decide(
-            measured=" > ".join(f"{variant} {median:.3g}{unit}" for variant, median in medians.items()),
-            interval="differences " + "; ".join(show(*gap) for gap in gaps),
-            n=len(scores),
-            verdict=REPRODUCED if clear else PARTLY if medians.index[0] == OURS else NOT,
-            rule=self.words,
-        )
-
-
-@dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included."""
+    """Numbers from ``low`` to ``high``, both included, and who set these bounds: a place in the paper, or "ours"."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float
+    high: float
+    source: str
 
-    def __contains__(self, x: float) -> bool:
-        return self.low <= x <= self.high
+    def holds(self, interval: tuple[float, float]) -> bool:
+        """Whether a whole interval lies in it."""
+        return self.low <= interval[0] and interval[1] <= self.high
 
-    def __str__(self) -> str:
+    def misses(self, interval: tuple[float, float]) -> bool:
+        """Whether a whole interval lies outside."""
+        return interval[1] < self.low or self.high < interval[0]
+
+    def words(self, unit: str) -> str:
+        """Such as "at least 90 % (ours)"."""
         if self.high == math.inf:
-            return f"at least {self.low:g}"
-        return f"at most {self.high:g}" if self.low == -math.inf else f"{self.low:g} to {self.high:g}"
+            bounds = f"at least {self.low:.4g}"
+        else:
+            bounds = f"at most {self.high:.4g}" if self.low == -math.inf else f"{self.low:.4g} to {self.high:.4g}"
+        return f"{bounds}{unit} ({self.source})"
 
 
-def at_least(low: float) -> Range:
+def at_least(low: float, source: str) -> Range:
     """Numbers from ``low`` upwards."""
-    return Range(low=low)
+    return Range(low, math.inf, source)
 
 
-def at_most(high: float) -> Range:
+def at_most(high: float, source: str) -> Range:
     """Numbers up to ``high``."""
-    return Range(high=high)
+    return Range(-math.inf, high, source)
 
 
-def between(low: float, high: float) -> Range:
+def between(low: float, high: float, source: str) -> Range:
     """Numbers from ``low`` to ``high``."""
-    return Range(low, high)
+    return Range(low, high, source)
+
+
+def place(interval: tuple[float, float], full: Range, part: Range | None = None) -> str:
+    """The verdict on an interval: in ``full`` or in ``part``, outside of both, or across a border."""
+    if full.holds(interval):
+        return REPRODUCED
+    if part and part.holds(interval):
+        return PARTLY
+    return NOT if full.misses(interval) and (not part or part.misses(interval)) else INCONCLUSIVE
+
+
+def compare(interval: tuple[float, float], margin: float | None = None) -> str:
+    """What the interval of a difference says, positive where HetSynLIF is better; within the margin both are equal."""
+    low, high = interval
+    if margin is not None and -margin <= low and high <= margin:
+        return EQUAL
+    if low > 0:
+        return REPRODUCED
+    return NOT if high < 0 else INCONCLUSIVE
 
 
 @dataclass(frozen=True)
@@ -180,76 +144,205 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Within:
-    """A statistic of a metric lies in a range: reproduced if in ``full``, partly if in ``part``."""
+class Mean:
+    """The mean of a metric lies in a range."""
 
     metric: str | Ratio
     full: Range  # in percent where ``percent`` says so
-    part: Range
+    part: Range | None = None  # what a weaker claim would say
     percent: bool = False  # the metric is a share and is shown in percent
-    statistic: Callable = np.median
     who: str = OURS
-    data: tuple[str, ...] | None = None  # on other data than these it is no test; None: on any data it is one
 
     @property
     def words(self) -> str:
         """The rule."""
-        unit = _unit(self.percent)
-        return f"reproduced: {self.full}{unit}; partly: {self.part}{unit}"
+        return "mean; " + _ranges(self.full, self.part, _unit(self.percent))
 
     def judge(self, runs: pd.DataFrame) -> Verdict:
-        """The statistic over all runs, and its interval."""
-        values = (100 if self.percent else 1) * self.values(runs)
+        """The mean over all runs, and its interval."""
+        values = (100 if self.percent else 1) * _values(runs, self.metric, self.who)
         if not len(values):
-            found = decide("no such run", "", 0, TOO_FEW, self.words)
-        else:
-            x, unit = float(self.statistic(values)), _unit(self.percent)
-            found = decide(
-                measured=f"{x:.3g}{unit}",
-                interval=show(*interval(values, self.statistic), unit),
-                n=len(values),
-                verdict=REPRODUCED if x in self.full else PARTLY if x in self.part else NOT,
-                rule=self.words,
-            )
-        if self.data and len(runs) and not set(runs["data"]) <= set(self.data):
-            return replace(found, verdict=NO_TEST, rule="no test: other data")
-        return found
-
-    def values(self, runs: pd.DataFrame) -> np.ndarray:
-        """The metric, once per run or pair of runs; empty where it was not measured."""
-        needs = {self.metric.metric, self.metric.setting} if isinstance(self.metric, Ratio) else {self.metric}
-        if not needs | {"who"} <= set(runs):
-            return np.array([])
-        own = runs[runs["who"] == self.who]
-        return (self.metric.of(own) if isinstance(self.metric, Ratio) else own[self.metric]).dropna().to_numpy()
+            return too_few("no such run", self.words)
+        unit, found = _unit(self.percent), mean_interval(values)
+        if self.percent:
+            found = max(found[0], 0.0), min(found[1], 100.0)
+        verdict = place(found, self.full, self.part)
+        return decide(f"{values.mean():.3g}{unit}", show(*found, unit), len(values), verdict, self.words)
 
 
 @dataclass(frozen=True)
-class WithinTenth:
-    """The means of a metric at several values of a setting each lie within 10 % of the paper's."""
+class Share:
+    """The share of runs in which a metric reaches a level lies in a range; for runs that succeed or stay at chance."""
+
+    metric: str
+    level: float
+    full: Range  # in percent
+    part: Range | None = None
+    who: str = OURS
+
+    @property
+    def words(self) -> str:
+        """The rule."""
+        return f"share of runs with {self.metric} of {100 * self.level:g} %; " + _ranges(self.full, self.part, " %")
+
+    def judge(self, runs: pd.DataFrame) -> Verdict:
+        """The share, and its exact interval (Clopper and Pearson)."""
+        values = _values(runs, self.metric, self.who)
+        if not len(values):
+            return too_few("no such run", self.words)
+        k, n = int((values >= self.level).sum()), len(values)
+        exact = stats.binomtest(k, n).proportion_ci(0.95, "exact")
+        found = 100 * exact.low, 100 * exact.high
+        return decide(f"{k} of {n}", show(*found, " %"), n, place(found, self.full, self.part), self.words)
+
+
+@dataclass(frozen=True)
+class Better:
+    """HetSynLIF has a better mean of a metric than each of the others, over the seeds that both have."""
+
+    metric: str
+    lower: bool  # is better
+    others: tuple[str, ...] = OTHERS  # who they are, in "who"
+    percent: bool = False  # the metric is a share and is shown in percent
+    margin: float | None = None  # of equality
+
+    def than(self, *others: str) -> "Better":
+        """The same rule against others."""
+        return replace(self, others=others)
+
+    @property
+    def words(self) -> str:
+        """The rule."""
+        return f"mean difference to each other; {REPRODUCED}: better" + _equality(self.margin, _unit(self.percent))
+
+    def judge(self, runs: pd.DataFrame) -> Verdict:
+        """The means of HetSynLIF and of the strongest other, and the interval of their difference."""
+        pairs = _pairs(_by_seed(runs, self.metric, (OURS, *self.others), self.percent), self.others)
+        if isinstance(pairs, str):
+            return too_few(pairs, self.words)
+        sign = -1 if self.lower else 1  # so that more is better
+        gaps = {other: mean_interval(sign * (both[OURS] - both[other])) for other, both in pairs.items()}
+        found = {other: compare(gap, self.margin) for other, gap in gaps.items()}
+        # The strongest other: the worst verdict, of several the best mean.
+        rival = max(pairs, key=lambda other: (ORDER.index(found[other]), sign * pairs[other][other].mean()))
+        both, unit = pairs[rival], _unit(self.percent)
+        return decide(
+            measured=f"{both[OURS].mean():.3g}{unit}; {rival} {both[rival].mean():.3g}{unit}",
+            interval="difference " + show(*sorted(sign * end for end in gaps[rival]), unit),
+            n=min(map(len, pairs.values())),
+            verdict=found[rival],
+            rule=self.words,
+        )
+
+
+@dataclass(frozen=True)
+class MoreOften:
+    """More runs of HetSynLIF reach a level than of each of the others, counted in pairs with the same seed."""
+
+    metric: str
+    level: float
+    others: tuple[str, ...] = OTHERS
+    margin: float | None = None  # of equality, in percentage points
+
+    def than(self, *others: str) -> "MoreOften":
+        """The same rule against others."""
+        return replace(self, others=others)
+
+    @property
+    def words(self) -> str:
+        """The rule."""
+        text = f"share of runs with {self.metric} of {100 * self.level:g} %, against each other; {REPRODUCED}: larger"
+        return text + ", exact p < 0.05" + _equality(self.margin, " %")
+
+    def judge(self, runs: pd.DataFrame) -> Verdict:
+        """The counts of HetSynLIF and of the strongest other; the interval of the difference and McNemar's exact p."""
+        pairs = _pairs(_by_seed(runs, self.metric, (OURS, *self.others)), self.others)
+        if isinstance(pairs, str):
+            return too_few(pairs, self.words)
+        reached = {other: both >= self.level for other, both in pairs.items()}
+        wins = {other: int((own[OURS] & ~own[other]).sum()) for other, own in reached.items()}
+        losses = {other: int((~own[OURS] & own[other]).sum()) for other, own in reached.items()}
+        gaps = {other: share_difference(wins[other], losses[other], len(pairs[other])) for other in pairs}
+        p = {other: sign_test(wins[other], losses[other]) for other in pairs}
+        found = {other: compare(gap, self.margin) for other, gap in gaps.items()}
+        found |= {other: INCONCLUSIVE for other in pairs if found[other] in (REPRODUCED, NOT) and p[other] >= 0.05}
+        rival = max(pairs, key=lambda other: (ORDER.index(found[other]), reached[other][other].mean()))
+        mine, theirs, n = reached[rival][OURS].sum(), reached[rival][rival].sum(), len(reached[rival])
+        return decide(
+            measured=f"{mine} of {n}; {rival} {theirs}",
+            interval=f"difference {show(*gaps[rival], ' %')}, p {_p(p[rival])}",
+            n=min(map(len, pairs.values())),
+            verdict=found[rival],
+            rule=self.words,
+        )
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The variants come in the paper's order in a metric, larger is better, over the seeds that all have."""
+
+    metric: str
+    percent: bool = False
+    order: ClassVar[tuple[str, ...]] = tuple(reversed(VARIANTS))
+    words: ClassVar[str] = (
+        f"mean difference of neighbours; {REPRODUCED}: each better than the next; {PARTLY}: HetSynLIF better than each"
+    )
+
+    def judge(self, runs: pd.DataFrame) -> Verdict:
+        """The means in their order, and the intervals of the differences between the paper's neighbours."""
+        scores = _by_seed(runs, self.metric, self.order, self.percent)
+        if not set(self.order) <= set(scores):
+            return too_few("not all variants were run", self.words)
+        scores = scores.dropna()
+        means = scores.mean().sort_values(ascending=False)
+        gaps = [mean_interval(scores[first] - scores[second]) for first, second in pairwise(self.order)]
+        found = worst(compare(gap) for gap in gaps)
+        best = worst(compare(mean_interval(scores[OURS] - scores[other])) for other in OTHERS)
+        unit = _unit(self.percent)
+        return decide(
+            measured=" > ".join(f"{variant} {mean:.3g}{unit}" for variant, mean in means.items()),
+            interval="differences " + "; ".join(show(*gap) for gap in gaps),
+            n=len(scores),
+            verdict=PARTLY if found != REPRODUCED == best else found,
+            rule=self.words,
+        )
+
+
+@dataclass(frozen=True)
+class Near:
+    """The means of a metric at several values of a setting all lie near the paper's."""
 
     metric: str
     setting: str
     paper: dict[float, float]  # the paper's number for each value of the setting
+    full: float  # a share of the paper's number to either side
+    part: float
     fitted: bool = False  # the runs were chosen by these numbers, which is no test
-    words: ClassVar[str] = "reproduced: within 10 % of the paper for every mu; partly: for one or two"
-    words_fitted: ClassVar[str] = (
-        "no test: of the readings other than the text's, the one that comes closest to these numbers"
-    )
+
+    @property
+    def words(self) -> str:
+        """The rule."""
+        if self.fitted:
+            return "no test: of the readings other than the text's, the one that comes closest to these numbers"
+        near = f"within {100 * self.full:g} % of the paper's number (ours)"
+        return f"mean at every {self.setting}; {REPRODUCED}: {near}; {PARTLY}: within {100 * self.part:g} % (ours)"
 
     def judge(self, runs: pd.DataFrame) -> Verdict:
         """The means, and the interval of each."""
-        values = [runs.loc[runs[self.setting] == level, self.metric].to_numpy() for level in self.paper]
-        means = [float(np.mean(own)) for own in values]
-        hits = sum(abs(mean - p) <= 0.1 * p for mean, p in zip(means, self.paper.values(), strict=True))
-        verdict = REPRODUCED if hits == len(self.paper) else PARTLY if hits else NOT
+        values = [runs.loc[runs[self.setting] == level, self.metric] for level in self.paper]
+        gaps = [mean_interval(own) for own in values]
         return decide(
-            measured=" / ".join(f"{mean:.3g}" for mean in means),
-            interval="; ".join(show(*interval(own, np.mean)) for own in values),
+            measured=" / ".join(f"{own.mean():.3g}" for own in values),
+            interval="; ".join(show(*gap) for gap in gaps),
             n=min(map(len, values)),
-            verdict=NO_TEST if self.fitted else verdict,
-            rule=self.words_fitted if self.fitted else self.words,
+            verdict=NO_TEST
+            if self.fitted
+            else worst(map(place, gaps, self._within(self.full), self._within(self.part))),
+            rule=self.words,
         )
+
+    def _within(self, share: float) -> list[Range]:
+        return [between((1 - share) * number, (1 + share) * number, "ours") for number in self.paper.values()]
 
 
 @dataclass(frozen=True)
@@ -258,7 +351,7 @@ class Counted:
 
     metric: str
     paper: str  # the column that it should equal
-    words: ClassVar[str] = "reproduced: counted in every network; partly: in more than half"
+    words: ClassVar[str] = f"{REPRODUCED}: the same number for every network; {PARTLY}: for more than half"
 
     def judge(self, cases: pd.DataFrame) -> Verdict:
         """How many cases agree."""
@@ -267,14 +360,28 @@ class Counted:
         return decide(f"{same} of {n}", "", n, verdict, self.words)
 
 
-def interval(values: np.ndarray, statistic: Callable = np.median) -> tuple[float, float]:
-    """Bootstrap 95 % interval of a statistic, (low, high); the same values give the same interval."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    found = stats.bootstrap(
-        (values,), statistic, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def mean_interval(values: pd.Series | np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of a mean, (low, high); one value has none."""
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    mean, half = float(np.mean(values)), float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
+    return mean - half, mean + half
+
+
+def share_difference(wins: int, losses: int, n: int) -> tuple[float, float]:
+    """Interval in percent of the difference of two shares in n pairs, of which so many are won and lost.
+
+    Bonett and Price 2012: one win and one loss are added, so that ties alone have an interval as well.
+    """
+    won, lost = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    half = 1.96 * math.sqrt((won + lost - (won - lost) ** 2) / (n + 2))
+    return 100 * max(won - lost - half, -1.0), 100 * min(won - lost + half, 1.0)
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided exact p that wins and losses are equally likely (McNemar's exact test)."""
+    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def show(low: float, high: float, unit: str = "") -> str:
@@ -282,12 +389,42 @@ def show(low: float, high: float, unit: str = "") -> str:
     return f"{low + 0:.3g} to {high + 0:.3g}{unit}" if np.isfinite(low) else "one run, no interval"  # + 0: never "-0"
 
 
-def _by_seed(runs: pd.DataFrame, metric: str, who: tuple[str, ...], percent: bool) -> pd.DataFrame:
+def _values(runs: pd.DataFrame, metric: str | Ratio, who: str) -> np.ndarray:
+    """A metric, once per run or pair of runs; empty where it was not measured."""
+    needs = {metric.metric, metric.setting} if isinstance(metric, Ratio) else {metric}
+    if not needs | {"who"} <= set(runs):
+        return np.array([])
+    own = runs[runs["who"] == who]
+    return (metric.of(own) if isinstance(metric, Ratio) else own[metric]).dropna().to_numpy()
+
+
+def _by_seed(runs: pd.DataFrame, metric: str, who: tuple[str, ...], percent: bool = False) -> pd.DataFrame:
     """A metric, one row per seed, one column for each of ``who`` that was run; in percent where that is wanted."""
     if not {metric, "who"} <= set(runs):
         return pd.DataFrame()
     own = runs[runs["who"].isin(who)]
     return own.pivot(index="seed", columns="who", values=metric) * (100 if percent else 1)
+
+
+def _pairs(scores: pd.DataFrame, others: tuple[str, ...]) -> dict[str, pd.DataFrame] | str:
+    """The scores of HetSynLIF and each other over the seeds that both have; or why there are none."""
+    if not {OURS, *others} <= set(scores.dropna(axis=1, how="all")):
+        return "not all variants were run"
+    pairs = {other: scores[[OURS, other]].dropna() for other in others}
+    alone = [other for other, both in pairs.items() if both.empty]
+    return f"no seed that {alone[0]} shares" if alone else pairs
+
+
+def _ranges(full: Range, part: Range | None, unit: str) -> str:
+    return f"{REPRODUCED}: {full.words(unit)}" + (f"; {PARTLY}: {part.words(unit)}" if part else "")
+
+
+def _equality(margin: float | None, unit: str) -> str:
+    return f"; {EQUAL}: within {margin:g}{unit} (ours)" if margin is not None else ""
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def _unit(percent: bool) -> str:

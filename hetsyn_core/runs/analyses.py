@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..datasets.events import Raster, bin_events
-from ..model.layer import Network
+from ..model.layer import Network, Traces
 from ..model.time_constants import parameter_from_tau, tau_from_decay
-from ..tasks.classify import in_batches
+from ..tasks.classify import Classification, in_batches
 from ..tasks.match import CHANNELS, GROUP, MatchToSample
 from ..tasks.pattern import PatternGeneration
 from ..tasks.pattern import distances as of_trials
@@ -22,6 +23,7 @@ from .make import make_network
 DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of spikes lost at test time
 WARPS = tuple(np.linspace(-0.5, 0.5, 20).round(4).tolist())  # Fig. 4 F, log2 of the factor on all times
 DELETION_SEED = 20_251_165
+DRIVE = tuple(np.arange(-8, 2, 0.5).tolist())  # bins of V - theta; the first and the last hold what lies beyond
 LONG_MS = 700.0  # Table 4: a time constant above it is long
 
 
@@ -103,6 +105,33 @@ def heard(network: Network, task: Speech, raster: Raster) -> float:
     return evaluate(network, batches, task.measure)["accuracy"]
 
 
+def readout_drive(network: Network, task: Classification) -> dict[str, float]:
+    """Where the potentials of a readout that spikes lie on the test recordings, seen from its threshold.
+
+    Returns:
+        "silent", how many of the readout's neurons never spike; "spikes", of all of them in a recording; "pushed_away",
+        the share of all neurons and steps where the surrogate is negative below the threshold, so that an error that
+        asks for a spike lowers the potential; "from U", the share with U <= V - theta < U + 0.5, see `DRIVE`. Nothing
+        for a leaky readout, which has no threshold.
+    """
+    layer = network.layers[-1]
+    if not layer.spiking:
+        return {}
+    spiked = torch.zeros(layer.n_post, dtype=torch.float64)
+
+    def measure(traces: Traces, wanted: Tensor) -> dict[str, Tensor]:
+        u = (traces.readout - layer.threshold).cpu().double()
+        counts = traces.readout_spikes.sum(1).cpu().double()
+        spiked.add_(counts.sum(0))
+        away = (u < 0) & (layer.surrogate.derivative(u, layer.threshold) < 0)
+        place = (2 * (u - DRIVE[0])).floor().clamp(0, len(DRIVE) - 1)
+        shares = {f"from {low:g}": (place == k).double().mean((1, 2)) for k, low in enumerate(DRIVE)}
+        return {"spikes": counts.sum(1), "pushed_away": away.double().mean((1, 2))} | shares
+
+    found = evaluate(network, task.batches("test", split_rng()), measure, task.test_trials)
+    return {"silent": float((spiked == 0).sum())} | found
+
+
 ANALYSES: dict[str, Callable[[Network, Task], dict[str, float]]] = {
     "distances": distances,
     "table4": table4,
@@ -112,4 +141,5 @@ ANALYSES: dict[str, Callable[[Network, Task], dict[str, float]]] = {
     "clamped": clamped,
     "restarted": restarted,
     "exchanged": exchanged,
+    "readout_drive": readout_drive,
 }

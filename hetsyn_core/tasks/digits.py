@@ -47,7 +47,14 @@ class SequentialDigits(Classification):
         return _images(self.data, split)[1]
 
     def kept_aside(self) -> np.ndarray:
+        """Which training images are for validation.
+
+        Raises:
+            ValueError: ``validation`` leaves none to train on.
+        """
         images = len(self.labels("train"))
+        if self.validation >= images:
+            raise ValueError(f"validation must be less than the {images:,} training images, not {self.validation:,}")
         return np.arange(images) >= images - self.validation
 
     def splits(self) -> tuple[str, ...]:

@@ -98,7 +98,8 @@ class Settings:
         for name in "truncate", "groups":
             value = getattr(self, name)
             self.check(name, value is None or whole(value) and value > 0, f"{positive} or None")
-        rule = 'a positive number of ms, ("normal" | "lognormal", centre, spread), ("uniform", low, high) or None'
+        rule = "a positive number of ms, "
+        rule += '("normal" | "lognormal", centre, spread), ("uniform" | "loguniform", low, high) or None'
         self.check("tau_s", self.tau_s is None or is_tau_s(self.tau_s), rule)
         reset = self.tau_reset_ms
         self.check("tau_reset_ms", reset is None or number(reset) and reset > 0, optional)

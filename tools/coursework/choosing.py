@@ -68,9 +68,6 @@ class Found:
     remarks: list[Remark] = field(default_factory=list)
 
 
-MISSING = Found(None, remarks=[Remark("not handed in")])
-
-
 @dataclass(frozen=True)
 class Chosen:
     """What a student handed in for each exercise, by name, and the paths of files that belong to none."""
@@ -90,7 +87,7 @@ def choose(submission: Submission, exercises: list[Exercise]) -> Chosen:
             others.append(file)
         else:
             candidates[candidate[0]].append(candidate[1])
-    found = {name: _best(files, others) if files else MISSING for name, files in candidates.items()}
+    found = {name: _best(files, others) if files else Found(None) for name, files in candidates.items()}
     carried = {other for files in candidates.values() for taken in files for other in _lies_beside(taken.file, others)}
     left = [str(file.path) for file in others if file not in carried and not _of_a_checkout(file.path)]
     return Chosen(found, left)
@@ -122,10 +119,10 @@ def _candidate(file: File, exercises: list[Exercise]) -> tuple[str, Candidate] |
         return name, Candidate(file, Kind.SOURCE, matched, [*remarks, Remark(only, Look.YES)])
     if matched.is_empty:
         return name, Candidate(
-            file, Kind.UNMARKED, None, [*remarks, Remark(f"{file.path}: no marked cells found, look by hand", Look.YES)]
+            file, Kind.UNMARKED, None, [*remarks, Remark(f"no marked cells found in {file.path}", Look.YES)]
         )
     if matched.is_untouched:
-        return name, Candidate(file, Kind.UNTOUCHED, matched, [*remarks, Remark("nothing was written into it")])
+        return name, Candidate(file, Kind.UNTOUCHED, matched, [*remarks, Remark("no answer was written")])
     if matched.ours:
         text = f"{', '.join(matched.ours)} holds the published solution"
         remarks.append(Remark(text, Look.YES))

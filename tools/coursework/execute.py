@@ -172,7 +172,7 @@ async def execute(
     try:
         await client.async_execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except DeadKernelError:
-        note = watch.ended or "a cell ended Python itself"
+        note = watch.ended or "a cell ended the Python process"
     except OutOfTimeError:
         note, waited = f"stopped after {patience * notebook_s} s on the clock on the wall", True
     finally:
@@ -186,7 +186,8 @@ async def execute(
         note = note or f"a cell was stopped after {cell_s} s of processor time"
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     if any(output.output_type == "error" and output.evalue == WAITED for output in outputs):
-        note, waited = note or f"a cell took more than {patience * cell_s} s by the clock on the wall", True
+        long = f"a cell took more than {patience * cell_s} s by the clock on the wall"
+        note, waited = f"{long}; {note}" if note else long, True
     return note, waited
 
 

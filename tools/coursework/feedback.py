@@ -15,9 +15,10 @@ HEAD = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{student}</title><style>
 body {{ font: 16px/1.5 sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #111 }}
-table {{ border-collapse: collapse; width: 100% }}
+table {{ border-collapse: collapse; width: 100% }} .points {{ table-layout: fixed }}
 td, th {{ padding: .2rem .6rem .2rem 0; text-align: left; vertical-align: top }}
-td:last-child {{ overflow-wrap: anywhere }} td + td {{ min-width: 3rem }}
+.points th:nth-child(1) {{ width: 30% }} .points th:nth-child(2) {{ width: 6rem }}
+.points td {{ overflow-wrap: anywhere }}
 tr {{ border-bottom: 1px solid #ccc }} pre {{ overflow-x: auto; background: #f6f6f6; padding: .5rem }}
 section.doubts {{ border-left: .3rem solid #b35900; padding-left: .8rem }} h2 {{ font-size: 1.1rem }}
 tr.exercise th {{ padding-top: 1rem }} details :is(h1, h2) {{ font-size: 1.2rem }}
@@ -40,11 +41,13 @@ def page(report) -> str:
             parts.append(
                 f'<section class="{"doubts" if by_hand else "notes"}"><h2>{title}</h2><ul>{items}</ul></section>'
             )
-    parts.append("<table><tr><th>test</th><th>points</th><th>why</th></tr>")
+    parts.append('<table class="points"><tr><th>test</th><th>points</th><th>why not all</th></tr>')
     for result in report.results:
-        title = f"{escape(result.exercise)}: {result.points:g} of {result.out_of:g}"
-        parts.append(f'<tr class="exercise"><th colspan="3">{title}</th></tr>')
-        for mark in result.marks:
+        title = f"{result.exercise}: {result.points:g} of {result.out_of:g}"
+        if result.absent:
+            title += f", {result.absent}"
+        parts.append(f'<tr class="exercise"><th colspan="3">{escape(title)}</th></tr>')
+        for mark in [] if result.absent else result.marks:
             cells = mark.test, f"{mark.points:g} of {mark.out_of:g}", mark.why or ("" if mark.points else "failed")
             parts.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>")
     parts.append("</table>")

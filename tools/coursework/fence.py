@@ -1,6 +1,7 @@
 """Run a program that is not trusted: in a process of its own, with limits, and with as high a fence as there is."""
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from hetsyn_core.paths import ROOT
 
 MARK = "HETSYN_GRADED"  # in the environment of all that a submission starts
 KERNELS = ".numba"  # where in its folder a program finds what Numba compiled
+RUNNING: set[subprocess.Popen] = set()  # all programs behind the fence
 GRACE_S = 20  # for a program to keep its time itself, before it is killed
 
 
@@ -77,7 +79,7 @@ def run(command: list[str], job: bytes, limits: Limits, scratch: Path, hidden: t
 
     Raises:
         TimeoutError: it was killed.
-        ChildProcessError: it failed; the message is the last line of its standard error.
+        ChildProcessError: it failed; the message is the last error that its standard error names.
     """
     before = {"bwrap": _bwrap(scratch, hidden), "unshare": UNSHARE, "none": []}[fence()]
     mark = secrets.token_hex(8)
@@ -86,16 +88,30 @@ def run(command: list[str], job: bytes, limits: Limits, scratch: Path, hidden: t
     environment |= {"NUMBA_CACHE_DIR": str(scratch / KERNELS), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process = subprocess.Popen([*before, *command], **pipes, cwd=scratch, env=environment, start_new_session=True)
+    RUNNING.add(process)
     try:
         out, err = process.communicate(job, timeout=limits.patience * limits.notebook_s + GRACE_S)
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"stopped after {limits.patience * limits.notebook_s} s on the clock") from None
     finally:
+        RUNNING.discard(process)
         _end(process, mark)
     if process.returncode:
-        lines = err.decode(errors="replace").strip().splitlines()
-        raise ChildProcessError(lines[-1] if lines else f"ended with code {process.returncode}")
+        raise ChildProcessError(_reason(err.decode(errors="replace")) or f"ended with code {process.returncode}")
     return out
+
+
+def _reason(text: str) -> str:
+    # The last line that names an error; what a long message says after it tells nobody anything.
+    lines = text.strip().splitlines()
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+    return (named or lines or [""])[-1]
+
+
+def stop() -> None:
+    """Kill what runs behind the fence now; each `run` that waits for it fails."""
+    for process in list(RUNNING):
+        process.kill()
 
 
 def _end(process: subprocess.Popen, mark: str) -> None:

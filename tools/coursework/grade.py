@@ -9,7 +9,6 @@ import csv
 import io
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -22,13 +21,14 @@ from hetsyn_core.workers import cores
 
 from . import fence, running
 from .assign import SOURCES, read
-from .choosing import MISSING, Chosen, Found, Kind, choose
+from .choosing import Chosen, Found, Kind, choose
 from .feedback import page
 from .fence import Limits
 from .matching import Exercise, match, merge
 from .submissions import Look, Remark, Submission, collect, is_notebook
 
 GRADES = ROOT / "build" / "grades"
+NOT_HANDED_IN = "not handed in"
 ABSENT = {"ModuleNotFoundError", "FileNotFoundError"}
 PACKED = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".py", ".html", ".json"}  # an exercise may be in these
 
@@ -49,6 +49,7 @@ class Result:
 
     Attributes:
         notebook: as executed, or None.
+        absent: why there is nothing that ran, or "".
         beside: text of the Python files that lay beside it, by name.
     """
 
@@ -56,6 +57,7 @@ class Result:
     marks: list[Mark]
     remarks: list[Remark] = field(default_factory=list)
     notebook: NotebookNode | None = None
+    absent: str = ""
     beside: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -95,6 +97,9 @@ class Report:
     def says(self, by_hand: bool) -> list[str]:
         """The remarks for which a person should look at this student's grade, or the others."""
         whole = [remark.text for remark in self.remarks if (remark.look is Look.YES) == by_hand]
+        missing = [result.exercise for result in self.results if result.absent == NOT_HANDED_IN]
+        if missing and not by_hand:
+            whole.append(f"{NOT_HANDED_IN}: {', '.join(missing)}")
         return whole + [f"{result.exercise}: {text}" for result in self.results for text in result.says(by_hand)]
 
 
@@ -119,15 +124,17 @@ def score(notebook: NotebookNode) -> list[Mark]:
     return marks
 
 
-def nothing(exercise: Exercise, remarks: list[Remark]) -> Result:
+def nothing(exercise: Exercise, remarks: list[Remark], absent: str = "did not run") -> Result:
     """No points: there is nothing that could run."""
     tests = [cell.metadata.nbgrader for cell in exercise.source.cells if is_grade(cell)]
-    why = "not handed in" if remarks == MISSING.remarks else "did not run"
-    return Result(exercise.name, [Mark(test.grade_id, 0.0, float(test.points), why) for test in tests], remarks)
+    marks = [Mark(test.grade_id, 0.0, float(test.points), absent) for test in tests]
+    return Result(exercise.name, marks, remarks, absent=absent)
 
 
 def grade_one(exercise: Exercise, found: Found, limits: Limits, work: Path, hidden: tuple[Path, ...] = ()) -> Result:
     """Grade one exercise of one student."""
+    if found.kind is None:
+        return nothing(exercise, found.remarks, NOT_HANDED_IN)
     if found.matched is None:
         return nothing(exercise, found.remarks)
     try:
@@ -139,12 +146,12 @@ def grade_one(exercise: Exercise, found: Found, limits: Limits, work: Path, hidd
     remarks = list(found.remarks)
     if ran.note:
         remarks.append(Remark(ran.note, Look.YES if ran.waited else Look.NO))
-    remarks += [Remark(text, Look.IF_POINTS_ARE_MISSING) for text in absent(ran.notebook)]
+    remarks += [Remark(text, Look.IF_POINTS_ARE_MISSING) for text in left_out(ran.notebook)]
     code = {str(path): text.decode(errors="replace") for path, text in found.beside.items() if path.suffix == ".py"}
-    return Result(exercise.name, score(ran.notebook), remarks, ran.notebook, code)
+    return Result(exercise.name, score(ran.notebook), remarks, ran.notebook, beside=code)
 
 
-def absent(notebook: NotebookNode) -> list[str]:
+def left_out(notebook: NotebookNode) -> list[str]:
     """What the cells of an executed notebook looked for and did not find: files or modules that were left out."""
     errors = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
     texts = [f"{str(error.evalue)[:100]}: was a file left out?" for error in errors if error.ename in ABSENT]
@@ -169,14 +176,17 @@ def check(exercises: list[Exercise], limits: Limits, work: Path, hidden: tuple[P
 
 
 def table(reports: list[Report]) -> str:
-    """The grades as CSV: a row per student; points per exercise, their sum, what a person should look at, and notes."""
+    """The grades as CSV: a row per student; points per exercise, their sum, what a person should look at, and notes.
+
+    A | stands between two remarks.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [result.exercise for result in reports[0].results]
     writer.writerow(["student", *names, "points", "out_of", "look by hand", "notes"])
     for report in reports:
         points = [f"{result.points:g}" for result in report.results]
-        said = ["; ".join(report.says(by_hand)) for by_hand in (True, False)]
+        said = [" | ".join(report.says(by_hand)) for by_hand in (True, False)]
         writer.writerow([report.student, *points, f"{report.points:g}", f"{report.out_of:g}", *said])
     return out.getvalue()
 
@@ -188,7 +198,7 @@ def overall(submission: Submission, chosen: Chosen, given: list[str]) -> list[Re
     if missing and chosen.left:
         several = len(chosen.left) > 1
         names = ", ".join(chosen.left[:3]) + (", ..." if len(chosen.left) > 3 else "")
-        text = f"{len(chosen.left)} other file{'s lie' if several else ' lies'} there: {names}"
+        text = f"{len(chosen.left)} other file{'s were' if several else ' was'} handed in: {names}"
         likely = any(is_notebook(name) or PurePosixPath(name).suffix.lower() in PACKED for name in chosen.left)
         remarks.append(Remark(text, Look.YES if likely or len(missing) == len(given) else Look.NO))
     return remarks
@@ -235,7 +245,7 @@ def grade(
         for name, content in (pages | {"grades.csv": table(reports)}).items():
             write_whole(folder / name, content.encode(errors="replace"))
 
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, running.side_by_side(jobs) as pool:
         hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
         check(exercises, limits, Path(work), hidden)
         waiting = {
@@ -290,6 +300,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sources = read(options.sources)
         grade(options.submissions, options.to, sources, limits, options.jobs, (options.sources,))
+    except KeyboardInterrupt:
+        print(f"\nstopped; {options.to / 'grades.csv'} has the students above", file=sys.stderr)
+        return 130
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

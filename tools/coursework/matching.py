@@ -123,10 +123,10 @@ def match(exercise: Exercise, submission: NotebookNode) -> Matched:
         missing = [name for name, stub in exercise.stubs.items() if name not in names and not _defines(elsewhere, stub)]
         if missing:
             remarks.append(
-                Remark(f"the marks of the cells are lost, and none is certain to be {', '.join(missing)}", Look.YES)
+                Remark(f"the cells have lost their marks, and none is certain to be {', '.join(missing)}", Look.YES)
             )
         else:
-            told = "the marks of the cells are lost; they were told apart by text and order"
+            told = "the cells have lost their marks (an editor does this) and were recognised by text and order"
             remarks.append(Remark(told, Look.IF_POINTS_ARE_MISSING))
     cells = [
         Cell(name, cell.source, cell.cell_type == "code") for name, cell in zip(names, submission.cells, strict=True)

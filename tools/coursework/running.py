@@ -4,6 +4,9 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,3 +65,15 @@ def run(
         return Ran(nbformat.from_dict(done["notebook"]), done["note"], done["waited"])
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def side_by_side(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to run so many notebooks in at a time; what an error leaves of them, such as an interrupt, is stopped."""
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            fence.stop()
+            raise

@@ -20,19 +20,16 @@ from ..surrogate import Kind, Surrogate, Triangular, formula
 from . import cpu_kernels as kernels
 from .lanes import LANES
 from .limits import no_current, refuse_second_derivative
+from .memory import Memory
 
 EMPTY = np.zeros(0, np.float32)  # stands for an argument that a kernel does not need: Numba takes no None here
+_memory = Memory()
 
 
 def _check_device(*tensors: Tensor) -> None:
     for x in tensors:
         if x.dtype != torch.float32 or x.device.type != "cpu":
             raise ValueError(f"the fast kernels need float32 on the CPU, not {x.dtype} on {x.device}; use reference")
-
-
-def _empty(*shape: int) -> Tensor:
-    """As `torch.empty`, but from NumPy, which asks the system for large pages: a tenth of the waits at first touch."""
-    return torch.from_numpy(np.empty(shape, np.float32))
 
 
 def _zeros(*shape: int) -> Tensor:
@@ -87,6 +84,7 @@ _threads = cache(ThreadPoolExecutor)
 def _after_fork() -> None:
     """A forked process has none of its parent's threads, neither these nor torch's: it waits for them for ever."""
     _threads.cache_clear()
+    _memory.lock = threading.RLock()
     torch.set_num_threads(1)
 
 
@@ -97,7 +95,7 @@ if hasattr(os, "register_at_fork"):
 def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool = False) -> Tensor:
     batch, time, pre = x.shape
     post = weight.shape[0]
-    out = _empty(batch, time, post)
+    out = _memory.empty(batch, time, post)
     args = _numpy(x), _pack(weight), _pack(decay), backwards, out.numpy()
     _spread(kernels.integrate, batch * _up(post, LANES) // LANES, *args)
     return out
@@ -138,7 +136,7 @@ class _SharedCurrent(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, r):
         ctx.save_for_backward(x, weight, r)
-        out = _empty(*x.shape[:2], len(weight))
+        out = _memory.empty(*x.shape[:2], len(weight))
         row = _up(len(weight), LANES)
         w = F.pad(weight.detach().T, (0, row - len(weight))).contiguous().numpy()
         args = _numpy(x), w, _pad_row(r, row), out.numpy()
@@ -151,14 +149,15 @@ class _SharedCurrent(torch.autograd.Function):
         x, weight, r = ctx.saved_tensors
         needs_x, _, needs_r = ctx.needs_input_grad
         grad_w, grad_r, a = _shared_gradients(x, 0, g, weight, r, needs_r, needs_x)
-        return a @ weight if needs_x else None, grad_w, grad_r
+        grad_x = torch.matmul(a, weight, out=_memory.empty(*x.shape)) if needs_x else None
+        return grad_x, grad_w, grad_r
 
 
 def _shared_gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, r: Tensor, learn_r: bool, keep_a: bool = False):
     """dL/dw, dL/dr and a of one decay per neuron, where x[t - lag] enters at step t."""
     batch, time, post = g.shape
     pre, row = x.shape[2], _up(post, LANES)
-    a = _empty(batch, time, row) if keep_a else _empty(0, 0, 0)
+    a = _memory.empty(batch, time, row) if keep_a else _memory.empty(0, 0, 0)
     sum_a, sum_b = _zeros(pre, row), _zeros(pre, row if learn_r else 0)
     args = _numpy(x), lag, _numpy(g), _pad_row(r, row), a.numpy(), sum_a.numpy(), sum_b.numpy()
     _spread(kernels.shared_gradients, row // LANES, *args)
@@ -196,7 +195,7 @@ class _Spiking(torch.autograd.Function):
             recurrent = kernels.ABSENT
         else:
             recurrent = kernels.PER_SYNAPSE if decay.shape == (post, post) and post > 1 else kernels.PER_NEURON
-        V, Z = _empty(batch, time, post), _empty(batch, time, post)
+        V, Z = _memory.empty(batch, time, post), _memory.empty(batch, time, post)
         args = (
             _numpy(current),
             recurrent,
@@ -223,7 +222,7 @@ class _Spiking(torch.autograd.Function):
         # `back_one` takes neurons after a spike two at a time, hence an even number of rows.
         w = EMPTY if weight is None else _pack(weight.T, _up(post, 2))
         r = _pack(decay.T, _up(post, 2)) if recurrent == kernels.PER_SYNAPSE else _decays(decay, recurrent, row)
-        g, grad_kappa = _empty(batch, time, post), _zeros(batch, row)
+        g, grad_kappa = _memory.empty(batch, time, post), _zeros(batch, row)
         args = (
             EMPTY[:, None, None] if grad_V is None else _numpy(grad_V),
             EMPTY[:, None, None] if grad_Z is None else _numpy(grad_Z),

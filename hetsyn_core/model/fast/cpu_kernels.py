@@ -22,7 +22,7 @@ from numba import njit
 
 from ...compiled import compiled
 from ..surrogate import Kind
-from .lanes import LANES, add, fma, load, mul, reaches, splat, store, sub
+from .lanes import COMPRESSES, LANES, add, fma, load, mul, places, reaches, splat, store, sub
 
 ZERO, ONE, HALF, LN2, INVERSE_LN2 = np.float32((0, 1, 0.5, np.log(2), 1 / np.log(2)))
 TAYLOR = tuple(np.float32(1 / factorial(n)) for n in range(7))  # of e^x
@@ -192,13 +192,18 @@ def gradients(first, last, x, lag, g, r, grad_w, grad_ur):
                     store(states_b, i * LANES, B)
 
 
-@compiled
-def events(row, found):
-    """The places of what is not zero in a row, into ``found``; returns how many. Without a branch to guess wrong."""
-    n = 0
-    for i in range(row.size):
+@njit(inline="always")
+def events(values, start, size, found, n):
+    """The places of what is not zero in values[start : start + size], into ``found`` from n; returns n after them.
+
+    Without a branch to guess wrong. ``found`` has room for sixteen more.
+    """
+    whole = size // LANES * LANES if COMPRESSES else 0
+    for i in range(0, whole, LANES):
+        n = places(values, start + i, i, found, n)
+    for i in range(whole, size):
         found[n] = i
-        n += row[i] != 0
+        n += values[start + i] != 0
     return n
 
 
@@ -235,20 +240,20 @@ def shared_current(first, last, x, w, r, out):
     """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
     row = w.shape[1]
-    weights = w.reshape(-1)
-    u, block, found = np.empty(row, np.float32), np.empty(8 * row, np.float32), np.empty(pre + 1, np.int32)
+    arriving, weights = x.reshape(-1), w.reshape(-1)
+    u, block, found = np.empty(row, np.float32), np.empty(8 * row, np.float32), np.empty(pre + LANES, np.int32)
     for b in range(first, last):
         u[:] = 0
         for start in range(0, time, 8):
             stop = min(start + 8, time)
             for t in range(start, stop):
-                arrived = x[b, t]
-                n = events(arrived, found)
+                o = (b * time + t) * pre
+                n = events(arriving, o, pre, found, 0)
                 for p in range(0, row, LANES):
                     sum_ = mul(load(r, p), load(u, p))
                     for k in range(n):
                         i = found[k]
-                        sum_ = fma(splat(arrived[i]), load(weights, i * row + p), sum_)
+                        sum_ = fma(splat(arriving[o + i]), load(weights, i * row + p), sum_)
                     store(u, p, sum_)
                     store(block, (t - start) * row + p, sum_)
             rows_out(block, row, out, b, start, stop)
@@ -264,12 +269,13 @@ def shared_gradients(first, last, x, lag, g, r, a, sum_a, sum_b):
     row = r.size
     errors = np.zeros(time * row, np.float32)
     states_a, states_b = np.empty(time * LANES, np.float32), np.empty(time * LANES, np.float32)
-    found, ends = np.empty(time * pre + 1, np.int32), np.zeros(time + 1, np.int64)
+    found, ends = np.empty(time * pre + LANES, np.int32), np.zeros(time + 1, np.int64)
+    arriving = x.reshape(-1)
     flat, totals_a, totals_b = a.reshape(-1), sum_a.reshape(-1), sum_b.reshape(-1)
     for b in range(batch):
         rows_in(g, b, 0, time, errors, row)
         for t in range(lag, time):
-            ends[t + 1] = ends[t] + events(x[b, t - lag], found[ends[t] :])
+            ends[t + 1] = events(arriving, (b * time + t - lag) * pre, pre, found, ends[t])
         for p in range(LANES * first, LANES * last, LANES):
             decay = load(r, p)
             A, B = load(errors, (time - 1) * row + p), splat(ZERO)
@@ -335,7 +341,7 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
     ahead, drive = np.zeros(8 * row, np.float32), np.zeros(8 * row, np.float32)
     potential, spikes = np.zeros(8 * row, np.float32), np.zeros(8 * row, np.float32)
     J, A, z = np.zeros(row, np.float32), np.zeros(row, np.float32), np.zeros(row, np.float32)
-    found, origin = np.empty(8 * pre + 1, np.int32), np.empty(8 * pre + 1, np.int64)
+    found, origin = np.empty(8 * row + LANES, np.int32), np.empty(8 * row, np.int64)
     threshold, strength, fading = splat(theta), splat(a), splat(rho_a)
     for b in range(first, last):
         I[:] = 0
@@ -351,7 +357,7 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
             for step in range(stop - start):
                 if recurrent != ABSENT:
                     known = n if recurrent == PER_SYNAPSE else 0
-                    n = known + events(z[:pre], found[known:])
+                    n = events(z, 0, row, found, known)
                     for k in range(known, n):
                         origin[k] = found[k] * LANES
                         if recurrent == PER_SYNAPSE:
@@ -405,24 +411,25 @@ def back_one(now, r, w, state, back, row, post):
 
 @compiled
 def back_four(now, r, w, state, back, row, post):
-    """The same for four trials, which share what is read of r and w."""
+    """The same for four trials, which share what is read of r and w; their states lie side by side."""
     for p in range(0, row, LANES):
         v0 = v1 = v2 = v3 = splat(ZERO)
         for j in range(post):
             s = p * post + j * LANES
             decay, weight = load(r, s), load(w, s)
+            s *= 4
             S = fma(decay, load(state, s), splat(now[j]))
             store(state, s, S)
             v0 = fma(weight, S, v0)
-            s += w.size
+            s += LANES
             S = fma(decay, load(state, s), splat(now[row + j]))
             store(state, s, S)
             v1 = fma(weight, S, v1)
-            s += w.size
+            s += LANES
             S = fma(decay, load(state, s), splat(now[2 * row + j]))
             store(state, s, S)
             v2 = fma(weight, S, v2)
-            s += w.size
+            s += LANES
             S = fma(decay, load(state, s), splat(now[3 * row + j]))
             store(state, s, S)
             v3 = fma(weight, S, v3)

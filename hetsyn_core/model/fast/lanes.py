@@ -7,13 +7,15 @@ vector as a value, a local variable is a register. LLVM splits it where the proc
 import os
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16
 CHECKED = os.environ.get("NUMBA_BOUNDSCHECK") == "1"  # a vector access is checked like any other, when asked for
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+COMPRESSES = bool(get_host_cpu_features().get("avx512f"))  # whether `places` is a few instructions here
+_VECTOR, _WHOLE = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
 
 
 class Lanes(types.Type):
@@ -110,6 +112,33 @@ def reaches(typingctx, a, b):
     return lanes(lanes, lanes), code
 
 
+@intrinsic
+def _places(typingctx, array, index, place, found, n):
+    def code(context, builder, signature, args):
+        values = builder.load(_address(context, builder, signature.args[0], *args[:2]), typ=_VECTOR)
+        values.align = 4
+        some = builder.fcmp_unordered("!=", values, ir.Constant(_VECTOR, [0.0] * LANES))
+        first = builder.insert_element(
+            ir.Constant(_WHOLE, ir.Undefined), builder.trunc(args[2], ir.IntType(32)), ir.Constant(ir.IntType(32), 0)
+        )
+        mask = ir.Constant(_WHOLE, [0] * LANES)
+        firsts = builder.shuffle_vector(first, ir.Constant(_WHOLE, ir.Undefined), mask)
+        places = builder.add(firsts, ir.Constant(_WHOLE, list(range(LANES))))
+        masks = ir.VectorType(ir.IntType(1), LANES)
+        compress = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_WHOLE, [_WHOLE, masks, _WHOLE]),
+            f"llvm.experimental.vector.compress.v{LANES}i32",
+        )
+        data = context.make_array(signature.args[3])(context, builder, args[3]).data
+        target = builder.bitcast(builder.gep(data, [args[4]]), _WHOLE.as_pointer())
+        builder.store(builder.call(compress, [places, some, mask]), target, align=4)
+        count = builder.ctpop(builder.bitcast(some, ir.IntType(LANES)))
+        return builder.add(args[4], builder.zext(count, ir.IntType(64)))
+
+    return types.intp(array, types.intp, types.intp, found, types.intp), code
+
+
 @njit
 def _check(array, index):
     if index < 0 or index + LANES > array.size:
@@ -130,3 +159,16 @@ def store(array, index, value):
     if CHECKED:
         _check(array, index)
     _store(array, index, value)
+
+
+@njit(inline="always")
+def places(array, index, place, found, n):
+    """Which of the sixteen values from flat position ``index`` are not zero, counted from ``place``.
+
+    They are written into int32 ``found`` from n, with something behind them, sixteen numbers in all; returns n after
+    them.
+    """
+    if CHECKED:
+        _check(array, index)
+        _check(found, n)
+    return _places(array, index, place, found, n)

@@ -1,0 +1,156 @@
+"""Numbers in the prose of the notebooks are those of the records.
+
+A row is a notebook, a phrase, and the numbers that fill it. The filled phrase must stand in the text of the notebook:
+when a record or a sentence changes, the other must follow.
+"""
+
+from functools import lru_cache
+
+import nbformat
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from hetsyn_core.paths import ROOT
+from hetsyn_core.results import table4
+from hetsyn_core.results.tables import frame
+from hetsyn_core.runs import store
+from hetsyn_core.runs.experiments import jobs
+
+NUMBER = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+ORDINAL = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+
+
+@lru_cache
+def records(name):
+    """The committed records of an experiment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HETSYN_RECORDS", str(ROOT / "data"))
+        return [record for record in store.load(jobs(name)) if record]
+
+
+@lru_cache
+def runs(name, **settings):
+    """Their table, or its rows with these values."""
+    table = frame(records(name))
+    for column, value in settings.items():
+        table = table[table[column] == value]
+    return table
+
+
+def median(metric, name, **settings):
+    return runs(name, **settings)[metric].median()
+
+
+def success(model, hidden):
+    """Percent of successful runs of Fig. 3."""
+    return 100 * runs("fig3", model=model, hidden=hidden)["success"].mean()
+
+
+def fails(name, **settings):
+    """The number of runs below 90 %, in words."""
+    return NUMBER[(runs(name, **settings)["accuracy"] < 0.9).sum()]
+
+
+def pair(tied, fixed, metric, model, **settings):
+    """A metric of HetNeuLIF with a tied and with a fixed reset, over the seeds that both have."""
+    one, other = (
+        table.set_index("seed")[metric] for table in (runs(tied, model=model), runs(fixed, model=model, **settings))
+    )
+    return one, other[one.index]
+
+
+def p_tied(metric, model):
+    return wilcoxon(*pair("tied_reset", "fig2", metric, model, noise_hz=2)).pvalue
+
+
+def match_tied(model):
+    return pair("tied_reset_match", "fig3", "accuracy", model, hidden=100)
+
+
+def tied_and_fixed(model):
+    """How many runs succeed."""
+    return tuple((own >= 0.9).sum() for own in match_tied(model))
+
+
+def p_rates(one, other):
+    """Two learning rates of HetSynLIF."""
+    own = runs("figA1", variant="HetSynLIF").pivot(index="seed", columns="lr", values="mse")
+    return wilcoxon(own[one], own[other]).pvalue
+
+
+def firing(iterations):
+    """Which neurons of the network in Fig. A2 fire in its trial: at all, in the first gap, in the second."""
+    (record,) = [r for r in records("figA2") if r.detail and r.run.iterations == iterations]
+    spikes = record.detail.example.spikes
+    return [spikes[part].any(0) for part in (slice(None), slice(500, 750), slice(1250, 1500))]
+
+
+def gaps_share(iterations):
+    """Percent of its squared error that lies in the gaps."""
+    (record,) = [r for r in records("figA2") if r.detail and r.run.iterations == iterations]
+    error = np.square(record.detail.example.readout - record.detail.example.wanted).sum(1)
+    return 100 * (error[500:750].sum() + error[1250:1500].sum()) / error.sum()
+
+
+def rise():
+    """Iterations to 95 % at the longest delay / at the shortest, seed by seed."""
+    by_seed = runs("figA3_delay").pivot(index="seed", columns="delay_ms", values="to_95")
+    return by_seed[2500] / by_seed[500]
+
+
+def place(reading):
+    """Of a reading of Table 4 among all, by its distance."""
+    own = table4.readings(runs("table4")).groupby("reading")
+    distances = own.apply(table4.distance).sort_values()
+    return ORDINAL[list(distances.index).index(reading)]
+
+
+def after_reset(*readings):
+    """Lowest and highest mean accuracy after the reset, in percent."""
+    own = table4.readings(runs("table4"))
+    means = own[own["reading"].isin(readings)].groupby(["reading", "mu"])["reset_accuracy"].mean()
+    return means.min(), means.max()
+
+
+# fmt: off
+PROSE = [
+    ("02", "better than with a fixed one (p = {:.2f})", lambda: [p_tied("d21", "F-HetNeuLIF")]),
+    ("02", "the medians are {:.3f} and {:.3f}", lambda: [median("d21", "tied_reset", model="F-HetNeuLIF"),
+                                                         median("d21", "fig2", model="F-HetSynLIF", noise_hz=2)]),
+    ("02", "F-HetSynLIF, which is {:.3f}", lambda: [median("mse", "fig2", model="F-HetSynLIF", noise_hz=2)]),
+    ("03", "reaches 95 % after {:.0f} to {:.0f} iterations",
+     lambda: runs("fig3", model="F-HetSynLIF", hidden=100)["to_95"].agg(["min", "max"])),
+    ("03", "With 95 % frozen, {} run of ten fails", lambda: [fails("fig3c", frozen=0.95)]),
+    ("03", "every run reaches 100 % (one of them {:.1f})", lambda: [100 * runs("fig3c", frozen=0.8)["accuracy"].min()]),
+    ("03", "with five neurons in {:.0f} % of its runs", lambda: [success("F-HetSynLIF", 5)]),
+    ("03", "in {:.0f} % of its runs with five neurons, HomNeuALIF in {:.0f} %",
+     lambda: [success("R-HetSynLIF", 5), success("R-HomNeuALIF", 5)]),
+    ("03", "{} instead of {} of ten (feedforward)", lambda: tied_and_fixed("F-HetNeuLIF")),
+    ("03", "{} instead of {} (recurrent)", lambda: tied_and_fixed("R-HetNeuLIF")),
+    ("03", "p = {:.2f} and {:.2f}", lambda: [wilcoxon(*match_tied(m)).pvalue for m in ("F-HetNeuLIF", "R-HetNeuLIF")]),
+    ("03", "their mean accuracy is {:.0f} %, that of all fifty is {:.0f} %",
+     lambda: [100 * match_tied("F-HetNeuLIF")[1].mean(),
+              100 * runs("fig3", model="F-HetNeuLIF", hidden=100)["accuracy"].mean()]),
+    ("04", "p = {:.2f}), although", lambda: [p_rates(1e-3, 5e-3)]),
+    ("05", "{} of the 100 neurons fire", lambda: [firing(10)[0].sum()]),
+    ("05", "{} of them do so in both gaps", lambda: [(firing(1000)[1] & firing(1000)[2]).sum()]),
+    ("05", "{} of the error that is left", lambda: ["Half" if 45 < gaps_share(1000) < 55 else gaps_share(1000)]),
+    ("06", "by a factor of {:.1f} (median)", lambda: [rise().median()]),
+    ("06", "below {:.1f} %", lambda: [100 * runs("figA3_noise").query("added_noise_hz <= 15")["accuracy"].min()]),
+    ("06", "{} of the ten runs are at chance", lambda: [fails("figA3_noise", added_noise_hz=20, noise_on="all")]),
+    ("06", "from {:.0f} iterations without it to {:.0f} with 20 Hz",
+     lambda: [median("to_95", "figA3_noise", added_noise_hz=hz, noise_on="all") for hz in (0, 20)]),
+    ("07", "`F, decay`, is {} of the twelve", lambda: [place("F, decay")]),
+    ("07", "it is {:.0f} to {:.0f} %", lambda: after_reset("F, decay", "F, log_tau x10")),
+    ("07", "it stays above {:.0f} %", lambda: [np.floor(after_reset("F, log_tau", "R, tau")[0])]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("notebook, phrase, numbers", PROSE, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_number_in_the_prose_is_that_of_the_records(notebook, phrase, numbers):
+    (path,) = ROOT.glob(f"notebooks/{notebook}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    text = " ".join(" ".join(cell.source for cell in cells if cell.cell_type == "markdown").split())
+    assert phrase.format(*numbers()) in text
