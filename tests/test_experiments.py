@@ -97,8 +97,7 @@ SETTINGS = {
     "mechanism_match": each(MatchToSample, [{}], *networks(20)),
     "mechanism_large": each(MatchToSample, [{}], *networks(100)),
     "mechanism_speech": [Speech()],
-    "mechanism_training": each(MatchToSample, LEARNS, *networks(20, 100))
-    + each(MatchToSample, [kind | dict(tau_s=WIDE) for kind in LEARNS], *networks(20)),
+    "mechanism_training": each(MatchToSample, LEARNS, *networks(20)),
     "controls_pattern": each(PatternGeneration, CONTROLS, *networks(100))
     + as_large(PatternGeneration, False, HetNeuLIF=198, HomNeuALIF=200)
     + as_large(PatternGeneration, True, HetNeuLIF=156, HomNeuALIF=156),

@@ -6,7 +6,6 @@ from scipy import stats
 
 from ..runs.interventions import ALL
 from ..tasks.task import Task
-from .verdicts import interval
 
 LEARNS = {"both": "weights and time constants", "weights": "weights alone", "taus": "time constants alone"}
 
@@ -41,10 +40,17 @@ def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Means over runs with bootstrap 95 % intervals, in percent: columns "mean", "low", "high", "n"."""
 
     def row(own: pd.Series) -> pd.Series:
-        low, high = interval(own.to_numpy(), np.mean)
+        low, high = _interval(own.to_numpy())
         return pd.Series({"mean": own.mean(), "low": low, "high": high, "n": len(own)})
 
     return table.groupby(by, sort=False)["percent"].apply(row).unstack()
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    if len(values) < 2:
+        return np.nan, np.nan
+    options = dict(n_resamples=2000, method="percentile", rng=np.random.default_rng(0))
+    return tuple(map(float, stats.bootstrap((values,), np.mean, **options).confidence_interval))
 
 
 def wilson(percent: float, n: int) -> tuple[float, float]:

@@ -60,10 +60,7 @@ GROUPS = [
     {"groups": 4, "tau_s": LOG_UNIFORM}, {"groups": 16, "tau_s": LOG_UNIFORM}, {"tau_s": LOG_UNIFORM},
 ]
 CONTROLS = [{}, {"frozen": 1.0}, {"tau_s": WIDE}, {"tau_s": WIDE, "frozen": 1.0}]
-# All learns, the weights alone, the time constants alone.
-WHO_LEARNS = [{}, {"frozen": 1.0}, {"fixed_weights": True}]
-ALONE = [kind | {"hidden": 20} for kind in WHO_LEARNS] + [kind | {"hidden": 20, "tau_s": WIDE} for kind in WHO_LEARNS]
-ALONE += [kind | {"hidden": 100} for kind in WHO_LEARNS]
+WHO_LEARNS = [{}, {"frozen": 1.0}, {"fixed_weights": True}]  # all, the weights alone, the time constants alone
 RIVALS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
 
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
@@ -159,7 +156,7 @@ EXPERIMENTS = {
     "mechanism_match": Experiment(MATCH, {"hidden": 20}, varies={"recurrent": BOTH}, analyses=MECHANISM, shown={}),
     "mechanism_large": Experiment(MATCH, varies={"recurrent": BOTH}, analyses=MECHANISM, seeds=1, shown={}),
     "mechanism_speech": Experiment(Speech, {"data": shd_data}, analyses=MECHANISM[:3], seeds=1, shown={}),
-    "mechanism_training": Experiment(MATCH, kinds=ALONE, varies={"recurrent": BOTH}),
+    "mechanism_training": Experiment(MATCH, {"hidden": 20}, kinds=WHO_LEARNS, varies={"recurrent": BOTH}),
     "controls_pattern": Experiment(PATTERN, kinds=CONTROLS, varies={"recurrent": BOTH}, rivals=RIVALS, analyses=TRACES),
 }
 # fmt: on
