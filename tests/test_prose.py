@@ -9,11 +9,11 @@ from functools import lru_cache
 import nbformat
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
 
 from hetsyn_core.paths import ROOT
 from hetsyn_core.results import table4
 from hetsyn_core.results.tables import frame
+from hetsyn_core.results.verdicts import mean_interval, sign_test
 from hetsyn_core.runs import store
 from hetsyn_core.runs.experiments import jobs
 
@@ -52,6 +52,14 @@ def fails(name, **settings):
     return NUMBER[(runs(name, **settings)["accuracy"] < 0.9).sum()]
 
 
+def tied_and_fixed_d21():
+    """Mean distance of the first pair of F-HetNeuLIF with a tied and with a fixed reset, and that of F-HetSynLIF."""
+    tied, fixed, ours = (own.set_index("seed")["d21"] for own in (
+        runs("tied_reset", model="F-HetNeuLIF"), runs("fig2", model="F-HetNeuLIF", noise_hz=2),
+        runs("fig2", model="F-HetSynLIF", noise_hz=2)))  # fmt: skip
+    return tied, fixed, ours
+
+
 def match_tied(model):
     """Accuracy of HetNeuLIF with 100 neurons, with a tied and with a fixed reset, over the seeds that both have."""
     tied, fixed = runs("tied_reset_match", model=model), runs("fig3", model=model, hidden=100)
@@ -64,10 +72,16 @@ def tied_and_fixed(model):
     return tuple((own >= 0.9).sum() for own in match_tied(model))
 
 
+def p_match_tied(model):
+    """Do runs succeed as often with a tied reset?"""
+    tied, fixed = (own >= 0.9 for own in match_tied(model))
+    return sign_test((tied & ~fixed).sum(), (fixed & ~tied).sum())
+
+
 def rates_differ(one, other):
     """Whether the 95 % interval of the difference of HetSynLIF at two learning rates leaves out 0."""
     own = runs("figA1", variant="HetSynLIF").pivot(index="seed", columns="lr", values="mse")
-    low, high = ttest_rel(own[one], own[other]).confidence_interval()
+    low, high = mean_interval(own[one] - own[other])
     return low > 0 or high < 0
 
 
@@ -113,6 +127,12 @@ def after_reset(*readings):
 
 # fmt: off
 PROSE = [
+    ("02", "its mean distance is {:.3f} instead of {:.3f}, and that of F-HetSynLIF is {:.3f}",
+     lambda: [own.mean() for own in tied_and_fixed_d21()]),
+    ("02", "just reaches 0 ({:.3f} to {:.3f})", lambda: mean_interval(np.subtract(*tied_and_fixed_d21()[:2]))),
+    ("02", "F-HetSynLIF, which is {:.3f}", lambda: [runs("fig2", model="F-HetSynLIF", noise_hz=2)["mse"].mean()]),
+    ("03", "reaches 95 % after {:.0f} to {:.0f} iterations",
+     lambda: runs("fig3", model="F-HetSynLIF", hidden=100)["to_95"].agg(["min", "max"])),
     ("03", "With 95 % frozen, {} run of ten fails", lambda: [fails("fig3c", frozen=0.95)]),
     ("03", "every run reaches 100 % (one of them {:.1f})", lambda: [100 * runs("fig3c", frozen=0.8)["accuracy"].min()]),
     ("03", "with five neurons in {:.0f} % of its runs", lambda: [success("F-HetSynLIF", 5)]),
@@ -120,6 +140,7 @@ PROSE = [
      lambda: [success("R-HetSynLIF", 5), success("R-HomNeuALIF", 5)]),
     ("03", "{} instead of {} of ten (feedforward)", lambda: tied_and_fixed("F-HetNeuLIF")),
     ("03", "{} instead of {} (recurrent)", lambda: tied_and_fixed("R-HetNeuLIF")),
+    ("03", "exact test: p = {:.2f} and {:.2f}", lambda: [p_match_tied(m) for m in ("F-HetNeuLIF", "R-HetNeuLIF")]),
     ("03", "their mean accuracy is {:.0f} %, that of all fifty is {:.0f} %",
      lambda: [100 * match_tied("F-HetNeuLIF")[1].mean(),
               100 * runs("fig3", model="F-HetNeuLIF", hidden=100)["accuracy"].mean()]),
