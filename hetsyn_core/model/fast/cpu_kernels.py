@@ -209,7 +209,7 @@ def events(values, start, size, found, n):
 
 @compiled
 def rows_in(x, b, start, stop, rows, first, row):
-    """Steps ``start`` to before ``stop`` of trial b into a flat array from ``first``, ``row`` apart, zero in between."""
+    """Steps ``start`` to before ``stop`` of trial b into flat ``rows`` from ``first``, ``row`` apart, zeros between."""
     time, neurons = x.shape[1:]
     values = x.reshape(-1)
     for step in range(stop - start):
