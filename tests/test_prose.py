@@ -140,7 +140,7 @@ PROSE = [
      lambda: [success("R-HetSynLIF", 5), success("R-HomNeuALIF", 5)]),
     ("03", "{} instead of {} of ten (feedforward)", lambda: tied_and_fixed("F-HetNeuLIF")),
     ("03", "{} instead of {} (recurrent)", lambda: tied_and_fixed("R-HetNeuLIF")),
-    ("03", "exact test: p = {:.2f} and {:.2f}", lambda: [p_match_tied(m) for m in ("F-HetNeuLIF", "R-HetNeuLIF")]),
+    ("03", "glossary.md#exact-test): p = {:.2f} and {:.2f}", lambda: [p_match_tied(m) for m in ("F-HetNeuLIF", "R-HetNeuLIF")]),
     ("03", "their mean accuracy is {:.0f} %, that of all fifty is {:.0f} %",
      lambda: [100 * match_tied("F-HetNeuLIF")[1].mean(),
               100 * runs("fig3", model="F-HetNeuLIF", hidden=100)["accuracy"].mean()]),
