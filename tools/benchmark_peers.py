@@ -25,26 +25,29 @@ def measure(make_step: Callable[[int, int], Callable[[], None]], shape: dict, de
         seconds: for how long to repeat it (but 3 times at least, 500 at most).
 
     Returns:
-        "seconds": of each repetition, until the device is done; "peak_bytes": the most memory in use during one:
-        tensors alone on a GPU, all that came on top since before the network was made on a CPU (Linux; else None).
+        "seconds": of each repetition, until the device is done. On one thread of a CPU they are processor time, in
+        which other work on the machine counts little, else time that passed. "peak_bytes": the most memory in use
+        during one: tensors alone on a GPU, all that came on top since before the network was made on a CPU (Linux;
+        else None).
     """
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     make_step(1, 2)()  # what is loaded and compiled once does not count
     before = _status("VmRSS")
     step = make_step(shape["batch"], shape["steps"])
-    start = time.perf_counter()
+    start = clock()
     for _ in range(3):
         step()
         wait()
-        if time.perf_counter() - start > seconds:
+        if clock() - start > seconds:
             break
     _reset_peak(device)
-    found, start = [], time.perf_counter()
-    while len(found) < 3 or len(found) < 500 and time.perf_counter() - start < seconds:
-        begin = time.perf_counter()
+    found, start = [], clock()
+    while len(found) < 3 or len(found) < 500 and clock() - start < seconds:
+        begin = clock()
         step()
         wait()
-        found.append(time.perf_counter() - begin)
+        found.append(clock() - begin)
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()
     else:
