@@ -19,7 +19,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,7 +39,7 @@ from hetsyn_core.paths import write_whole
 from hetsyn_core.tasks.networks import SHAPES, Shape
 
 from . import benchmark_peers
-from .benchmark_peers import PEERS, measure, training_step
+from .benchmark_peers import PEERS, clock_of, measure, training_step
 
 OURS = (("fused", "HetSynLIF"), ("fused", "HomNeuLIF"), ("reference", "HetSynLIF"))
 GROWING = Shape("growth", 8, 200, (100, 100, 2), True, 0.04)
@@ -89,13 +88,13 @@ def rates(device: str) -> tuple[float, float]:
 
 def _fastest(call: Callable, device: str) -> float:
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    found = []
+    clock, found = clock_of(device), []
     for _ in range(10):
         wait()
-        start = time.perf_counter()
+        start = clock()
         call()
         wait()
-        found.append(time.perf_counter() - start)
+        found.append(clock() - start)
     return min(found)
 
 

@@ -25,13 +25,12 @@ def measure(make_step: Callable[[int, int], Callable[[], None]], shape: dict, de
         seconds: for how long to repeat it (but 3 times at least, 500 at most).
 
     Returns:
-        "seconds": of each repetition, until the device is done. On one thread of a CPU they are processor time, in
-        which other work on the machine counts little, else time that passed. "peak_bytes": the most memory in use
+        "seconds": of each repetition, until the device is done, see `clock_of`; "peak_bytes": the most memory in use
         during one: tensors alone on a GPU, all that came on top since before the network was made on a CPU (Linux;
         else None).
     """
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    clock = clock_of(device)
     make_step(1, 2)()  # what is loaded and compiled once does not count
     before = _status("VmRSS")
     step = make_step(shape["batch"], shape["steps"])
@@ -53,6 +52,11 @@ def measure(make_step: Callable[[int, int], Callable[[], None]], shape: dict, de
     else:
         peak = None if before is None else _status("VmHWM") - before
     return {"seconds": found, "peak_bytes": peak}
+
+
+def clock_of(device: str) -> Callable[[], float]:
+    """Processor time on one thread of a CPU, in which other work on the machine counts little; else what passes."""
+    return time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
 
 
 def _status(key: str) -> int | None:
