@@ -42,7 +42,7 @@ MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", 
 MORE += [dict(groups=p, tau_s=WIDE) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=WIDE)]
 MORE += [dict(tau_s=LOG_UNIFORM), dict(groups=4, tau_s=LOG_UNIFORM), dict(groups=16, tau_s=LOG_UNIFORM)]
 CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
-LEARNS = [{}, dict(frozen=1), dict(fixed_weights=True)]  # all, the weights, the time constants
+LEARNS = [{}, dict(frozen=1), dict(frozen=1, tau_s=WIDE), dict(fixed_weights=True)]  # all, weights, time constants
 
 
 CURED = dict(surrogate="gaussian", normalised=True, clip=1.0)

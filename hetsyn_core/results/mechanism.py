@@ -4,10 +4,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..runs.experiments import WIDE
 from ..runs.interventions import ALL
 from ..tasks.task import Task
 
-LEARNS = {"both": "weights and time constants", "weights": "weights alone", "taus": "time constants alone"}
+BOTH, WEIGHTS, WIDE_WEIGHTS, TAUS = LEARNS = (
+    "weights and time constants",
+    "weights alone",
+    "weights alone, wide time constants",
+    "time constants alone",
+)
 
 
 def outcomes(runs: pd.DataFrame) -> pd.DataFrame:
@@ -60,5 +66,9 @@ def wilson(percent: float, n: int) -> tuple[float, float]:
 
 
 def learns(run: Task) -> str:
-    """What learns in a run, in words."""
-    return LEARNS["taus" if run.fixed_weights else "weights" if run.frozen == 1 else "both"]
+    """What learns in a run, one of `LEARNS`."""
+    if run.fixed_weights:
+        return TAUS
+    if run.frozen < 1:
+        return BOTH
+    return WIDE_WEIGHTS if run.tau_s == WIDE else WEIGHTS

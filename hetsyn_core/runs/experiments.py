@@ -60,7 +60,8 @@ GROUPS = [
     {"groups": 4, "tau_s": LOG_UNIFORM}, {"groups": 16, "tau_s": LOG_UNIFORM}, {"tau_s": LOG_UNIFORM},
 ]
 CONTROLS = [{}, {"frozen": 1.0}, {"tau_s": WIDE}, {"tau_s": WIDE, "frozen": 1.0}]
-WHO_LEARNS = [{}, {"frozen": 1.0}, {"fixed_weights": True}]  # all, the weights alone, the time constants alone
+# All learns; the weights alone, from the paper's time constants and from wide ones; the time constants alone.
+WHO_LEARNS = [{}, {"frozen": 1.0}, {"frozen": 1.0, "tau_s": WIDE}, {"fixed_weights": True}]
 RIVALS = ("HetNeuLIF", "HomNeuALIF")  # trainable time constants of neurons, and adaptation
 
 # What "decay factors are trained directly" may mean in Table 4: the parameter, its learning rate / that of the weights.
