@@ -111,7 +111,7 @@ def at_best_rate(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 BEST, RANKING = "HetSynLIF best", " > ".join(Ranked.order)  # what the paper says
 RATES = (1e-4, 5e-4, 5e-3)  # of Fig. A1; the fourth, 1e-3, is that of Fig. 2
-MORE_RATES = (1e-2, 2e-2)  # beyond Fig. A1
+MORE_RATES = (1e-2,)  # beyond Fig. A1
 ON_SHD = (SHD, REGENERATED)
 
 ALL, F, R = where(), where(recurrent=False), where(recurrent=True)  # F, R: feedforward and recurrent models
