@@ -40,7 +40,6 @@ FEWER += [dict(groups=16, tau_s=WIDE), dict(tau_s=WIDE)]
 MORE = [dict(groups=4), dict(groups=64), dict(groups=16, grouped_by="post"), dict(groups=16, grouped_by="pre")]
 MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=WIDE)]
 MORE += [dict(groups=p, tau_s=WIDE) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=WIDE)]
-MORE += [dict(tau_s=LOG_UNIFORM), dict(groups=16, tau_s=LOG_UNIFORM)]
 CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
 LEARNS = [{}, dict(frozen=1), dict(fixed_weights=True)]  # all, the weights, the time constants
 
