@@ -248,7 +248,8 @@ CLAIMS = (
         Claim("beyond", f"one time constant per synapse is better than {words} per layer, {start} start", NOT_ASKED,
               both(", match-to-sample, {hidden} neurons", "groups_match", OFTENEST.than(others), "hidden", start=start)
               + both(", pattern generation", "groups_pattern", LEAST_MSE.than(others), start=start))
-        for others, words, start in (("256 groups", "256 shared ones", "paper"), ("16 groups", "16 shared ones", "wide"))
+        for others, words, start in (("256 groups", "256 shared ones", "paper"),
+                                     ("16 groups", "16 shared ones", "wide"))
     ),
     *(
         Claim("beyond", f"time constants that learn are better than fixed ones, {start} start", NOT_ASKED,
