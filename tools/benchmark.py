@@ -3,8 +3,8 @@
 python -m tools.benchmark [--growth] [--quick] [--device cpu|cuda] [--threads N] [--seconds S] [--json FILE]
 
 A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
-time the device would need for the multiply-adds that HetSynLIF cannot do without (see `work`) at the rate of its
-float32 matrix product, or for the bytes at the rate of a copy, whichever is longer. With HETSYN_PEERS=/path/to/python
+time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
+for the bytes at the rate of a copy, whichever is longer. With HETSYN_PEERS=/path/to/python
 of an environment that has them, snnTorch, Norse and SpikingJelly run a homogeneous LIF network of the same shape, each
 as its own documentation shows. Every measurement has a process of its own. Input is random, with the tasks' numbers of
 spikes.
@@ -55,12 +55,13 @@ def synapses(shape: Shape) -> list[tuple[int, int]]:
 
 
 def work(shape: Shape) -> tuple[int, int]:
-    """Multiply-adds and bytes that a training step of HetSynLIF cannot do without.
+    """Multiply-adds and bytes of a training step of HetSynLIF.
 
     A synapse takes two multiply-adds a step forward (its current; the sum) and two for the gradients of weight and
     decay (a, b), all from the first spike it gets in a trial: `lively` says for what share of the steps on average. An
     input spike takes two more at each of its synapses (the sums of the gradients), and each step two where a synapse
-    sends gradients on. Hidden neurons count as if they spiked early in every trial, but rarely.
+    sends gradients on. Hidden neurons count as if they spiked early in every trial, but rarely: where many stay silent,
+    a step can take less.
     Bytes: the input read twice; current, potential, spikes, their gradients and dL/dV once each way; weights, decays,
     their gradients and Adam's moments.
     """

@@ -202,7 +202,8 @@ def inferences() -> pd.DataFrame:
 
 def timings(folder: Path = ROOT / "data" / "benchmark") -> pd.DataFrame:
     """All rows of the files that `benchmark` wrote, except those on growth."""
-    return pd.DataFrame(_timings(folder), columns=["machine", "device", "network", "who", "ms", "MB", "floor"])
+    columns = ["machine", "device", "network", "who", "ms", "MB", "floor", "missing"]  # the last: why there are no ms
+    return pd.DataFrame(_timings(folder), columns=columns)
 
 
 def _timings(folder: Path) -> Iterator[dict]:
@@ -218,6 +219,7 @@ def _timings(folder: Path) -> Iterator[dict]:
                 "ms": 1e3 * row.get("median_s", float("nan")),
                 "MB": float("nan") if size is None else size / 1e6,
                 "floor": 1e3 * row["floor_s"],
+                "missing": row.get("error", ""),
             }
 
 

@@ -10,9 +10,11 @@ sum_j w a, is eq. 8 itself, run backwards in time through the transposed synapse
 Recurrent currents are decayed eight steps ahead, and each spike adds its own current to what is left of the block:
 again the same sum.
 Where a neuron's synapses share a decay, all this takes one state per neuron.
-Weights and decays are packed as (post / 16, pre, 16). All other tensors come as they are; a kernel copies a trial
-at a time, with room for whole blocks of steps and neurons, which stays in the cache.
+Weights and decays are packed as (post / 16, pre, 16). All other tensors come as they are; a kernel copies a piece of
+them at a time, with room for whole blocks of steps and neurons, which stays in the cache.
 ``first`` and ``last`` are the jobs (trials, unless said otherwise) of one thread; jobs share no sum.
+v0 ... v7 are eight variables and no array, since only a variable of its own stays in a register.
+No sum may change its order: records on file depend on it to the last bit.
 """
 
 from math import factorial
