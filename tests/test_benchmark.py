@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from hetsyn_core.tasks.networks import Shape
@@ -29,9 +30,18 @@ def test_a_tiny_shape_is_measured_and_written(tmp_path, monkeypatch, capsys):
 
 def test_work_is_counted_per_synapse():
     # 6 + 12 feedforward synapses, 9 recurrent ones; those of the readout and the recurrent ones send gradients back
-    adds, moved = benchmark.work(Shape("", 5, 7, (2, 3, 4), True, 0.5))
-    assert adds == 5 * 7 * (6 * (6 + 9 + 12) + 2 * (9 + 12))
+    shape = Shape("", 5, 7, (2, 3, 4), True, 0.5)
+    adds, moved = benchmark.work(shape)
+    assert adds == round(5 * 7 * ((4 * benchmark.lively(shape) + 2 * 0.5) * 6 + 6 * (9 + 12)))
     assert moved == 4 * (5 * 7 * (2 * 2 + 10 * 7) + 16 * 27)
+
+
+def test_an_input_costs_nothing_before_its_first_spike():
+    steps, density = 40, 0.1
+    spikes = np.random.default_rng(0).random((20_000, steps)) < density
+    found = np.logical_or.accumulate(spikes, axis=1).mean()
+    assert abs(benchmark.lively(Shape("", 1, steps, (1, 1), True, density)) - found) < 0.01
+    assert benchmark.lively(Shape("", 1, steps, (1, 1), True, 1)) == 1
 
 
 def test_a_measurement_that_is_killed_is_a_row_that_says_so():

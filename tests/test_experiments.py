@@ -40,7 +40,6 @@ FEWER += [dict(groups=16, tau_s=WIDE), dict(tau_s=WIDE)]
 MORE = [dict(groups=4), dict(groups=64), dict(groups=16, grouped_by="post"), dict(groups=16, grouped_by="pre")]
 MORE += [dict(groups=256, grouped_by="pre"), dict(groups=256, grouped_by="pre", tau_s=WIDE)]
 MORE += [dict(groups=p, tau_s=WIDE) for p in (4, 64)] + [dict(variant="HetNeuLIF", tau_s=WIDE)]
-MORE += [dict(tau_s=LOG_UNIFORM), dict(groups=4, tau_s=LOG_UNIFORM), dict(groups=16, tau_s=LOG_UNIFORM)]
 CONTROLS = [dict(frozen=f, tau_s=WIDE) for f in (0, 1)] + [dict(frozen=1), {}]
 LEARNS = [{}, dict(frozen=1), dict(frozen=1, tau_s=WIDE), dict(fixed_weights=True)]  # all, weights, time constants
 
@@ -65,7 +64,7 @@ def as_large(task, recurrent, **hidden):
 
 SETTINGS = {
     "fig2": combine(PatternGeneration, variant=VARIANTS, recurrent=BOTH, noise_hz=(1, 2, 3, 4)),
-    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 2e-2)),
+    "figA1": combine(PatternGeneration, variant=VARIANTS, lr=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2)),
     "figA2": combine(PatternGeneration, n_targets=[3], iterations=(10, 100, 1000)),
     "fig3": combine(MatchToSample, variant=VARIANTS, recurrent=BOTH, hidden=(5, 20, 50, 100)),
     "fig3c": combine(MatchToSample, recurrent=[True], frozen=(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)),

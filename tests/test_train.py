@@ -1,6 +1,5 @@
 """Training: it learns, it repeats itself bit for bit, it holds what it promises, and it fails with a reason."""
 
-import doctest
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, dataclass, replace
 from itertools import islice
@@ -14,7 +13,6 @@ from test_store import same
 from hetsyn_core.model import reference
 from hetsyn_core.model.layer import VARIANTS, Traces
 from hetsyn_core.model.surrogate import SURROGATES
-from hetsyn_core.results import tables
 from hetsyn_core.runs import store
 from hetsyn_core.runs import train as train_module
 from hetsyn_core.runs.evaluate import performance, split_rng
@@ -478,9 +476,3 @@ def test_an_example_keeps_an_input_that_is_not_spikes():
 def test_speakers_are_named_by_numbers(wrong):
     with pytest.raises(ValueError, match="^held_out must be numbers of speakers, such as .3, 7., not"):
         Speech(held_out=wrong)
-
-
-@pytest.mark.parametrize("module", [train_module, tables], ids=lambda module: module.__name__)
-def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
-    monkeypatch.setenv("HETSYN_RECORDS", str(tmp_path))
-    assert doctest.testmod(module).failed == 0

@@ -25,31 +25,38 @@ def measure(make_step: Callable[[int, int], Callable[[], None]], shape: dict, de
         seconds: for how long to repeat it (but 3 times at least, 500 at most).
 
     Returns:
-        "seconds": of each repetition, until the device is done; "peak_bytes": the most memory in use during one:
-        tensors alone on a GPU, all that came on top since before the network was made on a CPU (Linux; else None).
+        "seconds": of each repetition, until the device is done, see `clock_of`; "peak_bytes": the most memory in use
+        during one: tensors alone on a GPU, all that came on top since before the network was made on a CPU (Linux;
+        else None).
     """
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    clock = clock_of(device)
     make_step(1, 2)()  # what is loaded and compiled once does not count
     before = _status("VmRSS")
     step = make_step(shape["batch"], shape["steps"])
-    start = time.perf_counter()
+    start = clock()
     for _ in range(3):
         step()
         wait()
-        if time.perf_counter() - start > seconds:
+        if clock() - start > seconds:
             break
     _reset_peak(device)
-    found, start = [], time.perf_counter()
-    while len(found) < 3 or len(found) < 500 and time.perf_counter() - start < seconds:
-        begin = time.perf_counter()
+    found, start = [], clock()
+    while len(found) < 3 or len(found) < 500 and clock() - start < seconds:
+        begin = clock()
         step()
         wait()
-        found.append(time.perf_counter() - begin)
+        found.append(clock() - begin)
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = None if before is None else _status("VmHWM") - before
     return {"seconds": found, "peak_bytes": peak}
+
+
+def clock_of(device: str) -> Callable[[], float]:
+    """Processor time on one thread of a CPU, in which other work on the machine counts little; else what passes."""
+    return time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
 
 
 def _status(key: str) -> int | None:

@@ -34,7 +34,7 @@ def load(path: str | Path) -> Network:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no file of `save`, or is damaged.
+        ValueError: the file was not written by `save`, or it is damaged.
     """
     try:
         with np.load(io.BytesIO(Path(path).read_bytes())) as file:

@@ -1,4 +1,4 @@
-"""Layers and networks: which synapses share a time constant is all that sets the four models apart."""
+"""Layers and networks. The four models differ in which synapses share a time constant, and in whether they adapt."""
 
 import json
 import math
@@ -41,7 +41,7 @@ VARIANTS = {
     "HetNeuLIF": Variant(Sharing.NEURON, trainable=True),
     "HetSynLIF": Variant(Sharing.SYNAPSE, trainable=True),
 }
-TAU_S_FIXED = 20.0  # ms, of the paper where time constants are fixed
+TAU_S_FIXED = 20.0  # ms, the paper's value where time constants are fixed
 TAU_S_DRAWN = ("normal", 20.0, 5.0)  # and where trained ones start
 
 
@@ -75,7 +75,7 @@ def parameter_count(
 
 
 class Layer(nn.Module):
-    """A layer of synapses and, unless it is a plain readout, the neurons they drive.
+    """A layer of synapses (eq. 8) and, unless it is a plain readout, the neurons that they drive (eqs. 4, 5, 9).
 
     Args:
         n_pre, n_post: neurons before and after.
@@ -94,8 +94,8 @@ class Layer(nn.Module):
     Raises:
         ValueError: an argument is out of range; the message names it.
 
-    A layer in a model of your own: potential and spikes of 2 trials, 50 steps, 30 input neurons. With a state, which
-    is `rest` to begin with, it also says where it stopped, and goes on from there:
+    A layer in a model of your own, given 2 trials of 50 steps from 30 neurons, returns potential and spikes. Given a
+    state too (`rest` at the beginning), it also returns the state after the last step, from which it can go on:
 
     >>> layer = Layer(30, 10, recurrent=True, generator=torch.Generator().manual_seed(0))
     >>> x = (torch.rand(2, 50, 30, generator=torch.Generator().manual_seed(1)) < 0.1).float()
@@ -188,7 +188,7 @@ class Layer(nn.Module):
         return tau_from_decay(self.decay(), self.dt_ms)
 
     def rest(self, batch: int) -> LayerState:
-        """The state of a layer that nothing has reached yet: zeros."""
+        """The state of a layer that has had no input yet: zeros."""
         zeros, n_post = self.weight.new_zeros, self.n_post
 
         def currents(n_pre: int) -> Tensor:
@@ -231,7 +231,7 @@ class Layer(nn.Module):
         return (potential, spikes) if state is None else (potential, spikes, LayerState(left, *after))
 
     def meaning(self) -> dict:
-        """What the numbers in a `state_dict` of this layer depend on to mean what they mean."""
+        """The settings without which the numbers in a `state_dict` of this layer would mean something else."""
         return {
             "dt_ms": float(self.dt_ms),
             "parameterization": self.parameterization,
@@ -254,7 +254,7 @@ class Layer(nn.Module):
                 raise ValueError(f"this state is of a layer with {name} {theirs.get(name)!r}, not {mine[name]!r}")
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        """Looks at the extra state before anything is loaded; a state of before there was one is taken as it is."""
+        """Checks the extra state before anything is loaded. An older `state_dict` without one is taken as it is."""
         self.set_extra_state(state_dict.setdefault(f"{prefix}_extra_state", self.get_extra_state()))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -280,7 +280,7 @@ class Traces(NamedTuple):
 
 
 class Network(nn.Module):
-    """Hidden layers of one variant, and a readout of the same variant.
+    """Hidden layers of one variant, and a readout of the same variant (paper, section 3).
 
     Args:
         sizes: neurons per layer, input and readout included, as in 30-100-2.
@@ -377,7 +377,7 @@ class Network(nn.Module):
         )
 
     def rest(self, batch: int) -> NetworkState:
-        """The state of a network that nothing has reached yet, to start from where `Traces.state` is wanted."""
+        """The state of a network that has had no input yet; start from it where `Traces.state` is wanted."""
         return NetworkState(tuple(layer.rest(batch) for layer in self.layers))
 
     def forward(self, x: Tensor, state: NetworkState | None = None, *, using: ModuleType | None = None) -> Traces:

@@ -1,6 +1,6 @@
-"""Where layers and networks stop, so that they can go on: everything that the next step needs of the ones before.
+"""The state of layers and networks after a step: everything of the past that the next step needs.
 
-A state is of many trials. It can be detached (to cut backpropagation through time), moved, and indexed by trial.
+A state holds many trials. It can be detached (to cut backpropagation through time), moved, and indexed by trial.
 """
 
 from collections.abc import Callable

@@ -14,7 +14,7 @@ from ..tasks.task import Task
 from . import cost, tables
 
 RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
-STARTS = {"paper": "from the paper's start", "wide": "from the wide start", "log-uniform": "log-uniform start"}
+STARTS = {"paper": "from the paper's start", "wide": "from the wide start"}
 WIDE = "one per synapse, wide start"
 LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
 

@@ -139,8 +139,8 @@ async def execute(
     """Run every cell, in place; an error or the end of its time ends a cell, not the notebook.
 
     Returns:
-        what a person should know of the run, or ""; and whether the clock on the wall has stopped it, which a
-        busy machine may be the reason for.
+        what a person should know of the run, or ""; and whether the machine may be the reason for it: it was
+        stopped by the clock on the wall, or Python ended though nobody ended it, as without memory.
     """
     end = time.monotonic() + patience * notebook_s
 
@@ -168,13 +168,13 @@ async def execute(
     client.owns_km = True  # so that the kernel ends with it
     client.most = int(output_mb * 1e6)
     watching = asyncio.ensure_future(watch.run())
-    note, waited = "", False
+    note, doubt = "", False
     try:
         await client.async_execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except DeadKernelError:
-        note = watch.ended or "a cell ended the Python process"
+        note, doubt = watch.ended or "a cell ended the Python process", not watch.ended
     except OutOfTimeError:
-        note, waited = f"stopped after {patience * notebook_s} s on the clock on the wall", True
+        note, doubt = f"stopped after {patience * notebook_s} s on the clock on the wall", True
     finally:
         watching.cancel()
     for index in watch.stopped:
@@ -187,18 +187,18 @@ async def execute(
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     if any(output.output_type == "error" and output.evalue == WAITED for output in outputs):
         long = f"a cell took more than {patience * cell_s} s by the clock on the wall"
-        note, waited = f"{long}; {note}" if note else long, True
-    return note, waited
+        note, doubt = f"{long}; {note}" if note else long, True
+    return note, doubt
 
 
 def main() -> None:
-    """Read {"notebook": ..., limits ...} from standard input, write {"notebook": ..., "note": ..., "waited": ...}."""
+    """Read {"notebook": ..., limits ...} from standard input, write {"notebook": ..., "note": ..., "doubt": ...}."""
     job = json.load(sys.stdin)
     notebook = nbformat.from_dict(job.pop("notebook"))
     limit(**job)
     limits = {name: job[name] for name in ("cell_s", "notebook_s", "patience", "output_mb")}
-    note, waited = asyncio.run(execute(notebook, **limits))
-    json.dump({"notebook": notebook, "note": note, "waited": waited}, sys.stdout)
+    note, doubt = asyncio.run(execute(notebook, **limits))
+    json.dump({"notebook": notebook, "note": note, "doubt": doubt}, sys.stdout)
 
 
 if __name__ == "__main__":

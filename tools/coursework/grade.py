@@ -145,7 +145,7 @@ def grade_one(exercise: Exercise, found: Found, limits: Limits, work: Path, hidd
         return nothing(exercise, [*found.remarks, Remark(f"the run gave no result: {error}", Look.YES)])
     remarks = list(found.remarks)
     if ran.note:
-        remarks.append(Remark(ran.note, Look.YES if ran.waited else Look.NO))
+        remarks.append(Remark(ran.note, Look.YES if ran.doubt else Look.NO))
     remarks += [Remark(text, Look.IF_POINTS_ARE_MISSING) for text in left_out(ran.notebook)]
     code = {str(path): text.decode(errors="replace") for path, text in found.beside.items() if path.suffix == ".py"}
     return Result(exercise.name, score(ran.notebook), remarks, ran.notebook, beside=code)
@@ -187,8 +187,14 @@ def table(reports: list[Report]) -> str:
     for report in reports:
         points = [f"{result.points:g}" for result in report.results]
         said = [" | ".join(report.says(by_hand)) for by_hand in (True, False)]
-        writer.writerow([report.student, *points, f"{report.points:g}", f"{report.out_of:g}", *said])
+        student, *said = map(as_text, (report.student, *said))
+        writer.writerow([student, *points, f"{report.points:g}", f"{report.out_of:g}", *said])
     return out.getvalue()
+
+
+def as_text(cell: str) -> str:
+    """A cell of the CSV that no spreadsheet takes for a formula, whatever a student has called a file."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def overall(submission: Submission, chosen: Chosen, given: list[str]) -> list[Remark]:

@@ -126,7 +126,7 @@ def match(exercise: Exercise, submission: NotebookNode) -> Matched:
                 Remark(f"the cells have lost their marks, and none is certain to be {', '.join(missing)}", Look.YES)
             )
         else:
-            told = "the cells have lost their marks (an editor does this) and were recognised by text and order"
+            told = "the cells have lost their marks (some editors drop them) and were recognised by text and order"
             remarks.append(Remark(told, Look.IF_POINTS_ARE_MISSING))
     cells = [
         Cell(name, cell.source, cell.cell_type == "code") for name, cell in zip(names, submission.cells, strict=True)

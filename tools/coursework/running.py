@@ -22,12 +22,12 @@ class Ran:
 
     Attributes:
         note: what went wrong beside errors in cells.
-        waited: whether the clock on the wall has stopped it.
+        doubt: whether the machine may be the reason, see `execute.execute`.
     """
 
     notebook: NotebookNode
     note: str
-    waited: bool
+    doubt: bool
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
         done = json.loads(fence.run(command, job, limits, scratch, (*hidden, work)))
         if own and kernels.exists():
             shutil.copytree(kernels, kept, dirs_exist_ok=True)
-        return Ran(nbformat.from_dict(done["notebook"]), done["note"], done["waited"])
+        return Ran(nbformat.from_dict(done["notebook"]), done["note"], done["doubt"])
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

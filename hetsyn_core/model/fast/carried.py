@@ -1,9 +1,9 @@
 """How a fast implementation goes on from a state, although its kernels start at rest.
 
-What a state holds fades whatever comes in, and adds to the potential. So its share of every step is added to the
-current that the kernels are given, or give; what is left at the end is the faded state plus what has come in since,
-each with its own fading. These are sums over powers of the decays, which torch does as matrix products, and autograd
-their gradients. Exact up to rounding. Without a state nothing of this runs.
+What a state holds fades on its own, whatever comes in later, and adds to the potential. So its share in every step is
+added to the current that the kernels take or return. The state after the last step is what is left of the old one, plus
+the input since, each faded by its age. Both are sums over powers of the decays, which torch computes as matrix
+products, with gradients by autograd. Exact up to rounding. Without a state this is not used.
 """
 
 from collections.abc import Callable

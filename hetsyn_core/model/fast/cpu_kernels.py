@@ -22,12 +22,13 @@ from numba import njit
 
 from ...compiled import compiled
 from ..surrogate import Kind
-from .lanes import COMPRESSES, LANES, add, fma, load, mul, places, reaches, splat, store, sub
+from .lanes import COMPRESSES, LANES, add, fma, load, load_some, mul, places, reaches, splat, store, store_some, sub
 
 ZERO, ONE, HALF, LN2, INVERSE_LN2 = np.float32((0, 1, 0.5, np.log(2), 1 / np.log(2)))
 TAYLOR = tuple(np.float32(1 / factorial(n)) for n in range(7))  # of e^x
 LEAST = np.float32(-87)  # e to this power is nearly the smallest normal float32
 
+STEPS = 64  # that the backward pass copies at once; in pieces of 8 steps, memory is read at half the speed
 ABSENT, PER_NEURON, PER_SYNAPSE = range(3)  # recurrent synapses, by who has a decay
 TRIANGULAR, MULTI_GAUSSIAN = int(Kind.TRIANGULAR), int(Kind.MULTI_GAUSSIAN)  # as Numba takes them
 
@@ -208,31 +209,25 @@ def events(values, start, size, found, n):
 
 
 @compiled
-def rows_in(x, b, start, stop, rows, row):
-    """Steps ``start`` to before ``stop`` of trial b into a flat array, ``row`` apart; what is between them stays."""
+def rows_in(x, b, start, stop, rows, first, row):
+    """Steps ``start`` to before ``stop`` of trial b into flat ``rows`` from ``first``, ``row`` apart, zeros between."""
     time, neurons = x.shape[1:]
-    source = x.reshape(-1)[(b * time + start) * neurons : (b * time + stop) * neurons]
-    if neurons == row:
-        for k in range(source.size):
-            rows[k] = source[k]
-    else:
-        for step in range(stop - start):
-            for j in range(neurons):
-                rows[step * row + j] = source[step * neurons + j]
+    values = x.reshape(-1)
+    for step in range(stop - start):
+        source, target = (b * time + start + step) * neurons, first + step * row
+        for p in range(0, row, LANES):
+            store(rows, target + p, load_some(values, source + p, neurons - p))
 
 
 @compiled
-def rows_out(rows, row, x, b, start, stop):
+def rows_out(rows, first, row, x, b, start, stop):
     """The way back of `rows_in`."""
     time, neurons = x.shape[1:]
-    target = x.reshape(-1)[(b * time + start) * neurons : (b * time + stop) * neurons]
-    if neurons == row:
-        for k in range(target.size):
-            target[k] = rows[k]
-    else:
-        for step in range(stop - start):
-            for j in range(neurons):
-                target[step * neurons + j] = rows[step * row + j]
+    values = x.reshape(-1)
+    for step in range(stop - start):
+        source, target = first + step * row, (b * time + start + step) * neurons
+        for p in range(0, row, LANES):
+            store_some(values, target + p, load(rows, source + p), neurons - p)
 
 
 @compiled
@@ -256,7 +251,7 @@ def shared_current(first, last, x, w, r, out):
                         sum_ = fma(splat(arriving[o + i]), load(weights, i * row + p), sum_)
                     store(u, p, sum_)
                     store(block, (t - start) * row + p, sum_)
-            rows_out(block, row, out, b, start, stop)
+            rows_out(block, 0, row, out, b, start, stop)
 
 
 @compiled
@@ -273,7 +268,7 @@ def shared_gradients(first, last, x, lag, g, r, a, sum_a, sum_b):
     arriving = x.reshape(-1)
     flat, totals_a, totals_b = a.reshape(-1), sum_a.reshape(-1), sum_b.reshape(-1)
     for b in range(batch):
-        rows_in(g, b, 0, time, errors, row)
+        rows_in(g, b, 0, time, errors, 0, row)
         for t in range(lag, time):
             ends[t + 1] = events(arriving, (b * time + t - lag) * pre, pre, found, ends[t])
         for p in range(LANES * first, LANES * last, LANES):
@@ -350,7 +345,7 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
         z[:] = 0
         for start in range(0, time, 8):
             stop = min(start + 8, time)
-            rows_in(current, b, start, stop, drive, row)
+            rows_in(current, b, start, stop, drive, 0, row)
             if recurrent == PER_SYNAPSE:
                 decay_ahead(I, r, ahead, pre, row)
             n = 0
@@ -389,8 +384,8 @@ def spike_forward(first, last, current, recurrent, w, r, kappa, theta, rho_a, a,
                     for p in range(0, row, LANES):
                         s = p * pre + found[k] * LANES
                         store(I, s, add(load(I, s), load(w, 7 * size + p * pre + origin[k])))
-            rows_out(potential, row, V, b, start, stop)
-            rows_out(spikes, row, Z, b, start, stop)
+            rows_out(potential, 0, row, V, b, start, stop)
+            rows_out(spikes, 0, row, Z, b, start, stop)
 
 
 @compiled
@@ -517,9 +512,10 @@ def spike_backward(
     state = np.empty(4 * size, np.float32)
     reset, beta, adapt = np.empty(4 * row, np.float32), np.empty(4 * row, np.float32), np.empty(4 * row, np.float32)
     back, now, learnt = np.zeros(4 * row, np.float32), np.zeros(4 * row, np.float32), np.zeros(4 * row, np.float32)
-    flat_slopes, slopes = np.empty((1, 8, neurons), np.float32), np.zeros((4, 8 * row), np.float32)
-    from_V, from_Z = np.zeros((4, 8 * row), np.float32), np.zeros((4, 8 * row), np.float32)
-    before, errors = np.zeros((4, 8 * row), np.float32), np.zeros((4, 8 * row), np.float32)
+    block = STEPS * row
+    flat_slopes, slopes = np.empty((1, STEPS, neurons), np.float32), np.zeros(4 * block, np.float32)
+    from_V, from_Z = np.zeros(4 * block, np.float32), np.zeros(4 * block, np.float32)
+    before, errors = np.zeros(4 * block, np.float32), np.zeros(4 * block, np.float32)
     threshold, strength, fading = splat(theta), splat(a), splat(rho_a)
     b = 4 * first
     while b < min(4 * last, batch):
@@ -531,35 +527,35 @@ def spike_backward(
         back[:] = 0
         now[:] = 0
         learnt[:] = 0
-        for start in range((time - 1) // 8 * 8, -1, -8):
-            stop = min(start + 8, time)
+        for start in range((time - 1) // STEPS * STEPS, -1, -STEPS):
+            stop = min(start + STEPS, time)
             for m in range(trials):
                 surrogate_slopes(surrogate, constants, given, V, theta, b + m, start, stop, flat_slopes)
-                rows_in(flat_slopes, 0, 0, stop - start, slopes[m], row)
+                rows_in(flat_slopes, 0, 0, stop - start, slopes, m * block, row)
                 if grad_Z.size:
-                    rows_in(grad_Z, b + m, start, stop, from_Z[m], row)
+                    rows_in(grad_Z, b + m, start, stop, from_Z, m * block, row)
                 if grad_V.size:
-                    rows_in(grad_V, b + m, start, stop, from_V[m], row)
+                    rows_in(grad_V, b + m, start, stop, from_V, m * block, row)
                 if learn_kappa:  # z[t - 1] at the place of step t
                     earlier = 1 if start == 0 else 0
-                    rows_in(Z, b + m, start + earlier - 1, stop - 1, before[m, earlier * row :], row)
+                    rows_in(Z, b + m, start + earlier - 1, stop - 1, before, m * block + earlier * row, row)
             for step in range(stop - start - 1, -1, -1):
                 for m in range(trials):
                     c = m * row
                     for p in range(0, row, LANES):
-                        o, s = step * row + p, c + p
+                        o, s = m * block + step * row + p, c + p
                         J = load(reset, s)
-                        dz = add(add(load(from_Z[m], o), mul(threshold, J)), mul(strength, load(adapt, s)))
-                        error = mul(add(dz, load(back, s)), load(slopes[m], o))
+                        dz = add(add(load(from_Z, o), mul(threshold, J)), mul(strength, load(adapt, s)))
+                        error = mul(add(dz, load(back, s)), load(slopes, o))
                         if grad_V.size:
-                            error = add(error, load(from_V[m], o))
+                            error = add(error, load(from_V, o))
                         store(now, s, error)
-                        store(errors[m], o, error)
+                        store(errors, o, error)
                         decay = load(kappa, p)
                         if learn_kappa and start + step > 0:
                             B = add(mul(decay, load(beta, s)), J)
                             store(beta, s, B)
-                            store(learnt, s, add(load(learnt, s), mul(mul(threshold, load(before[m], o)), B)))
+                            store(learnt, s, add(load(learnt, s), mul(mul(threshold, load(before, o)), B)))
                         store(reset, s, sub(mul(decay, J), error))
                         store(adapt, s, sub(mul(fading, load(adapt, s)), error))
                 if recurrent == PER_SYNAPSE and trials == 4:
@@ -569,7 +565,7 @@ def spike_backward(
                 elif recurrent == PER_NEURON:
                     back_shared(now, r, w, state, back, row, post)
             for m in range(trials):
-                rows_out(errors[m], row, g, b + m, start, stop)
+                rows_out(errors, m * block, row, g, b + m, start, stop)
         for m in range(trials):
             for j in range(neurons):
                 grad_kappa[b + m, j] = learnt[m * row + j]

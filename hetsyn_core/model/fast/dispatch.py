@@ -2,7 +2,7 @@
 
 Float32. On the CPU ("cpu") the loops in `cpu_kernels`, compiled by Numba; on a GPU ("gpu") the kernels in `gpu`,
 compiled by Triton. Each is imported when a tensor first asks for it, so that a GPU needs no Numba and a CPU no Triton.
-A single step from a state is the reference's: there is nothing to save. `torch.compile` breaks its graph here.
+A single step from a state is left to the reference, which is fast enough there. `torch.compile` breaks its graph here.
 """
 
 import os

@@ -1,7 +1,9 @@
 """The functions of `reference` on a GPU, in Triton: no current per synapse and step, one launch for all steps.
 
-Float32 alone. The algebra is that of `cpu_kernels`: forward u[t] = r u[t-1] + x[t] and V[t] = sum w u[t], backward
-    b = r b + a,  a = r a + dL/dV[t],   dL/dw = sum_t x[t] a[t],  dL/dr = w sum_t x[t] b[t].
+Float32 alone. The algebra is that of `cpu_kernels`: forward u[t] = r u[t-1] + x[t] and V[t] = sum w u[t], backward::
+
+    b = r b + a,  a = r a + dL/dV[t],   dL/dw = sum_t x[t] a[t],  dL/dr = w sum_t x[t] b[t]
+
 These states of a tile of synapses stay in registers for the whole trial. A decay shared by synapses is one decay
 per synapse with equal values, whose gradients autograd adds up.
 

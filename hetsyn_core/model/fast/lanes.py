@@ -58,14 +58,50 @@ def _store(typingctx, array, index, value):
     return types.void(array, types.intp, lanes), code
 
 
+def _first(builder, count):
+    """A mask of the first ``count`` lanes."""
+    return builder.icmp_signed("<", ir.Constant(_WHOLE, list(range(LANES))), _all(builder, count, _WHOLE))
+
+
+def _all(builder, value, vector):
+    """All sixteen set to one number."""
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), ir.Constant(_WHOLE, [0] * LANES))
+
+
+@intrinsic
+def _load_some(typingctx, array, index, count):
+    def code(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args[:2])
+        mask = _first(builder, builder.trunc(args[2], ir.IntType(32)))
+        kind = ir.FunctionType(_VECTOR, [address.type, ir.IntType(32), mask.type, _VECTOR])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
+        return builder.call(
+            function, [address, ir.Constant(ir.IntType(32), 4), mask, ir.Constant(_VECTOR, [0.0] * LANES)]
+        )
+
+    return lanes(array, types.intp, types.intp), code
+
+
+@intrinsic
+def _store_some(typingctx, array, index, value, count):
+    def code(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], *args[:2])
+        mask = _first(builder, builder.trunc(args[3], ir.IntType(32)))
+        kind = ir.FunctionType(ir.VoidType(), [_VECTOR, address.type, ir.IntType(32), mask.type])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
+        builder.call(function, [args[2], address, ir.Constant(ir.IntType(32), 4), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes, types.intp), code
+
+
 @intrinsic
 def splat(typingctx, value):
     """All sixteen set to one float32."""
 
     def code(context, builder, signature, args):
-        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), mask)
+        return _all(builder, args[0], _VECTOR)
 
     return lanes(types.float32), code
 
@@ -118,12 +154,8 @@ def _places(typingctx, array, index, place, found, n):
         values = builder.load(_address(context, builder, signature.args[0], *args[:2]), typ=_VECTOR)
         values.align = 4
         some = builder.fcmp_unordered("!=", values, ir.Constant(_VECTOR, [0.0] * LANES))
-        first = builder.insert_element(
-            ir.Constant(_WHOLE, ir.Undefined), builder.trunc(args[2], ir.IntType(32)), ir.Constant(ir.IntType(32), 0)
-        )
-        mask = ir.Constant(_WHOLE, [0] * LANES)
-        firsts = builder.shuffle_vector(first, ir.Constant(_WHOLE, ir.Undefined), mask)
-        places = builder.add(firsts, ir.Constant(_WHOLE, list(range(LANES))))
+        first = _all(builder, builder.trunc(args[2], ir.IntType(32)), _WHOLE)
+        where = builder.add(first, ir.Constant(_WHOLE, list(range(LANES))))
         masks = ir.VectorType(ir.IntType(1), LANES)
         compress = cgutils.get_or_insert_function(
             builder.module,
@@ -132,7 +164,7 @@ def _places(typingctx, array, index, place, found, n):
         )
         data = context.make_array(signature.args[3])(context, builder, args[3]).data
         target = builder.bitcast(builder.gep(data, [args[4]]), _WHOLE.as_pointer())
-        builder.store(builder.call(compress, [places, some, mask]), target, align=4)
+        builder.store(builder.call(compress, [where, some, ir.Constant(_WHOLE, [0] * LANES)]), target, align=4)
         count = builder.ctpop(builder.bitcast(some, ir.IntType(LANES)))
         return builder.add(args[4], builder.zext(count, ir.IntType(64)))
 
@@ -140,8 +172,8 @@ def _places(typingctx, array, index, place, found, n):
 
 
 @njit
-def _check(array, index):
-    if index < 0 or index + LANES > array.size:
+def _check(array, index, count=LANES):
+    if index < 0 or index + count > array.size:
         raise IndexError("sixteen lanes reach beyond the array")
 
 
@@ -159,6 +191,27 @@ def store(array, index, value):
     if CHECKED:
         _check(array, index)
     _store(array, index, value)
+
+
+@njit(inline="always")
+def load_some(array, index, count):
+    """As `load`, but no more than ``count`` values; the other lanes are zero."""
+    if count >= LANES:
+        return load(array, index)
+    if CHECKED:
+        _check(array, index, count)
+    return _load_some(array, index, count)
+
+
+@njit(inline="always")
+def store_some(array, index, value, count):
+    """As `store`, but no more than ``count`` values."""
+    if count >= LANES:
+        store(array, index, value)
+    else:
+        if CHECKED:
+            _check(array, index, count)
+        _store_some(array, index, value, count)
 
 
 @njit(inline="always")
