@@ -125,6 +125,19 @@ def after_reset(*readings):
     return means.min(), means.max()
 
 
+MODELS = "F-HetSynLIF", "R-HetSynLIF"
+
+
+def after(intervention, name="mechanism_match"):
+    """Mean percent after an intervention, feedforward and recurrent."""
+    return [100 * runs(name, model=model)[intervention].mean() for model in MODELS]
+
+
+def heard(intervention):
+    """Percent of recordings that the speech network gets right after an intervention."""
+    return 100 * runs("mechanism_speech")[intervention].item()
+
+
 # fmt: off
 PROSE = [
     ("02", "its mean distance is {:.3f} instead of {:.3f}, and that of F-HetSynLIF is {:.3f}",
@@ -159,6 +172,27 @@ PROSE = [
     ("07", "`F, decay`, is {} of the twelve", lambda: [place("F, decay")]),
     ("07", "it is {:.0f} to {:.0f} %", lambda: after_reset("F, decay", "F, log_tau x10")),
     ("07", "it stays above {:.0f} %", lambda: [np.floor(after_reset("F, log_tau", "R, tau")[0])]),
+    ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)", lambda: after("longest back | all | 5")),
+    ("13", "still right in {:.0f} % and recurrent ones in {:.1f} %", lambda: after("others back | all | 10")),
+    ("13", "with at most 640 ms {:.1f} % are right", lambda: after("at most | input | 640")[:1]),
+    ("13", "with at most 1,280 ms {:.1f} %", lambda: after("at most | input | 1280")[:1]),
+    ("13", "with at most 20 ms {:.1f} %", lambda: after("at most | readout | 20")[:1]),
+    ("13", "a cut at 640 ms leaves {:.1f} %", lambda: after("at most | all | 640")[1:]),
+    ("13", "little more than guessing ({:.1f} %); in recurrent ones it costs less ({:.1f} %)",
+     lambda: after("shuffled | input | nothing")),
+    ("13", "among the recurrent synapses more ({:.1f} %)", lambda: after("shuffled | recurrent | nothing")[1:]),
+    ("13", "The readout matters least ({:.1f} and {:.1f} %)", lambda: after("shuffled | readout | nothing")),
+    ("13", "all fast currents among it, {:.0f} %", lambda: after("exchanged | all but slow synapses | 950")[1:]),
+    ("13", "five neurons for {:.0f} %", lambda: [int(after("exchanged | neurons | 5")[1])]),
+    ("13", "right in {:.1f} and {:.1f} %", lambda: after("others back | all | 2", "mechanism_large")),
+    ("13", "F {:.1f} %, R {:.0f} %, every run above 96 %",
+     lambda: [100 * runs("mechanism_training", fixed_weights=True, model=m)["accuracy"].mean() for m in MODELS]),
+    ("13", "the longest 2 % back: {:.1f} % instead of {:.1f} %",
+     lambda: [heard("longest back | all | 2"), heard("longest back | all | 0")]),
+    ("13", "the longest 10 % back at the start {:.1f} %", lambda: [heard("others back | all | 10")]),
+    ("13", "are worth nothing ({:.1f} %)", lambda: [heard("shuffled | all | nothing")]),
+    ("13", "200 ms ({:.1f} %)", lambda: [heard("at most | all | 50")]),
+    ("13", "6.25 bins for all synapses leaves {:.1f} %", lambda: [heard("at least | all | 6.25")]),
 ]
 # fmt: on
 
