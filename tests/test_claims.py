@@ -180,6 +180,8 @@ def test_a_claim_names_an_experiment_its_settings_and_a_metric_that_its_runs_hav
     own = [job.run for job in jobs(name)]
     one_each = {(job.run.recurrent, job.run.variant, job.run.tau_s): job for job in jobs(name)}  # few, and of all kinds
     table = frame([record for record in store.load(list(one_each.values())) if record])
+    if table.empty:
+        pytest.skip("none of these runs is on record")
     made = {"reading", "mu", "neurons", "rivals", "rates"}  # by the choice of runs
     for part in parts:
         assert columns_of(part.rule) | set(part.over) <= set(table) | made, part
@@ -563,6 +565,8 @@ def test_claims_without_a_verdict_are_counted_apart():
     ran = {"fig3c": accurate(*[1.0] * 10)}
     some = ledger.judge(tuple(own), ran) + ledger.judge((a_claim(text="d"),), {"fig3c": accurate(1.0)})
     assert ledger.counts(some) == "4 claims: 3 reproduced; without a verdict: 1 too few runs."
+    beyond = [ledger.judge((a_claim(text=text, paper=NOT_ASKED),), ran)[0] for text in "ab"]
+    assert ledger.counts(some[:1] + beyond) == "1 claims: 1 reproduced. Beyond the paper, 2: 2 hold."
 
 
 def test_the_ledger_of_some_experiments_is_of_the_paper_or_beyond_it():

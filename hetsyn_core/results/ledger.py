@@ -18,9 +18,10 @@ from ..runs.experiments import jobs
 from . import cost
 from .claims import CLAIMS, NOT_ASKED, NOT_THE_PAPERS, TABLE3, Claim, Part
 from .tables import frame
-from .verdicts import HOLDS, NO_TEST, NO_VERDICT, ORDER, Verdict, worst
+from .verdicts import FAILS, HOLDS, NO_TEST, NO_VERDICT, ORDER, Verdict, worst
 
 COMMAND = "python -m hetsyn_core.results.ledger"
+PLURAL = {HOLDS: "hold", FAILS: "do not hold"}  # as in "2 hold"
 COLUMNS = ["figure", "claim", "paper", "measured", "interval", "n", "verdict", "rule"]
 
 
@@ -149,7 +150,8 @@ def counts(found: list[Judged]) -> str:
 def _outcomes(found: list[Judged]) -> str:
     number = pd.Series([one.verdict for one in found]).value_counts()
     order = sorted(number.index, key=_rank)
-    said, unsaid = ([f"{number[v]} {v}" for v in order if (v in NO_VERDICT) == none] for none in (False, True))
+    words = {v: f"{number[v]} {v if number[v] == 1 else PLURAL.get(v, v)}" for v in order}
+    said, unsaid = ([words[v] for v in order if (v in NO_VERDICT) == none] for none in (False, True))
     return ", ".join(said or ["no verdict"]) + (f"; without a verdict: {', '.join(unsaid)}" if unsaid else "")
 
 
