@@ -1,6 +1,6 @@
 """The ledger: every claim of `claims`, judged by what the records say.
 
-python -m hetsyn_core.results.ledger    # writes data/ledger.md, and one line per claim into README.md
+python -m hetsyn_core.results.ledger    # writes data/ledger.md, and one line per claim of the paper into README.md
 
 Every row is computed: the numbers from the records, the verdict from the numbers. Nobody types a verdict.
 """
@@ -174,13 +174,18 @@ def markdown(found: list[Judged]) -> str:
 
 
 def summary(found: list[Judged]) -> str:
-    """The ledger for the README: one line per claim, with the numbers of the row that decides."""
+    """The ledger for the README: one line per claim of the paper, the worst first, with the numbers that decide."""
+    asked = sorted((one for one in found if not one.beyond), key=_worst_first)
     lines = [counts(found), "", "| figure | claim | verdict | here |", "|---|---|---|---|"]
-    for one in found:
+    for one in asked:
         cells = one.cells()[0]
         shown = (cells["figure"], cells["claim"], cells["verdict"], cells["measured"])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")
     return "\n".join(lines)
+
+
+def _worst_first(one: Judged) -> tuple[bool, int]:
+    return one.verdict in NO_VERDICT, -_rank(one.verdict)
 
 
 def figure_label(panel: str) -> str:
