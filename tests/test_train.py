@@ -341,14 +341,19 @@ class Few(Parity):
         yield from islice(super().batches(split, rng), self.there)
 
 
+class Empty(Few):
+    def epoch(self):
+        return 0
+
+
 def test_data_that_end_too_early_are_said_to_and_what_no_record_can_hold_is_refused():
     assert len(train(Few(iterations=2, hidden=3, test_trials=4)).train_curve["loss"]) == 2
     with pytest.raises(ValueError, match="^Few gives 2 training batches, but iterations asks for 3$"):
         train(Few(iterations=3, hidden=3, test_trials=4))
     with pytest.raises(ValueError, match="^Few gives 0 training batches, but iterations asks for 1$"):
         train(Few(iterations=1, hidden=3, there=0, test_trials=4))
-    with pytest.raises(ValueError, match="^there is nothing to train on: an epoch of SequentialDigits has 0 batches$"):
-        train(SequentialDigits(data=SMALL, hidden=4, validation=10**6))
+    with pytest.raises(ValueError, match="^there is nothing to train on: an epoch of Empty has 0 batches$"):
+        train(Empty(hidden=3, test_trials=4))
     with pytest.raises(ValueError, match="^there must be a number, text, True, False, None or a tuple"):
         Few(there=Path("data"))
 
