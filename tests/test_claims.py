@@ -529,7 +529,7 @@ def test_readme_block_is_replaced_and_nothing_else(tmp_path):
     ledger.write_readme(readme, judged)
     text = readme.read_text()
     assert text.startswith("before\n<!--") and text.endswith("<!-- end of ledger -->\nafter\n") and "old" not in text
-    assert "1 claims: 1 not reproduced." in text and "| 3C | a claim | not reproduced | 60 % |" in text
+    assert "1 claims: 1 not reproduced." in text and "| 3C | a claim | 100 % | 60 % | not reproduced |" in text
     more = a_claim(figure="beyond", paper=NOT_ASKED, parts=one("fig3c", ALL, Mean("accuracy", at_least(0.5, "ours"))))
     ledger.write_readme(readme, ledger.judge((a_claim(), more), ran))
     text = readme.read_text()

@@ -176,10 +176,10 @@ def markdown(found: list[Judged]) -> str:
 def summary(found: list[Judged]) -> str:
     """The ledger for the README: one line per claim of the paper, the worst first, with the numbers that decide."""
     asked = sorted((one for one in found if not one.beyond), key=_worst_first)
-    lines = [counts(found), "", "| figure | claim | verdict | here |", "|---|---|---|---|"]
+    lines = [counts(found), "", "| figure | claim | paper | here | verdict |", "|---|---|---|---|---|"]
     for one in asked:
         cells = one.cells()[0]
-        shown = (cells["figure"], cells["claim"], cells["verdict"], cells["measured"])
+        shown = (cells[column] for column in ("figure", "claim", "paper", "measured", "verdict"))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")
     return "\n".join(lines)
 
