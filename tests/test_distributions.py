@@ -10,7 +10,7 @@ import torch
 
 from hetsyn_core.datasets import allen
 from hetsyn_core.drawing import biology, distributions
-from hetsyn_core.model.time_constants import draw_tau
+from hetsyn_core.model.time_constants import centre, draw_tau
 from hetsyn_core.runs.record import Detail, Example, Record
 from hetsyn_core.tasks import MatchToSample
 
@@ -126,3 +126,12 @@ def test_log_uniform_time_constants_fill_every_decade_alike():
     for wrong in (("loguniform", 20, 5), ("loguniform", 0, 5)):
         with pytest.raises(ValueError, match="must be positive"):
             draw_tau(wrong, (1,))
+
+
+@pytest.mark.parametrize(
+    "tau_s",
+    [20.0, ("normal", 40.0, 4.0), ("uniform", 5.0, 20.0), ("lognormal", 19.0, 1.7), ("loguniform", 1.0, 1000.0)],
+)
+def test_the_centre_is_the_median_of_what_is_drawn(tau_s):
+    drawn = draw_tau(tau_s, (100_000,), torch.Generator().manual_seed(0))
+    assert centre(tau_s) == pytest.approx(float(drawn.median()), rel=0.03)

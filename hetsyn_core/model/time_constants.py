@@ -80,6 +80,14 @@ def draw_tau(tau_s: TauS, shape: tuple[int, ...], generator: torch.Generator | N
     raise ValueError(f"time constants are drawn 'normal', 'uniform', 'lognormal' or 'loguniform', not {kind!r}")
 
 
+def centre(tau_s: TauS) -> float:
+    """The median of the time constants that `draw_tau` draws, in ms."""
+    if not isinstance(tau_s, tuple | list):
+        return float(tau_s)
+    kind, a, b = tau_s
+    return {"uniform": (a + b) / 2, "loguniform": math.sqrt(a * b)}.get(kind, a)
+
+
 @dataclass(frozen=True)
 class Sharing:
     """Which synapses of a layer share a time constant.

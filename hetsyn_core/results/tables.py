@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from ..model.time_constants import centre
 from ..paths import figures_folder
 from ..runs import sweep
 from ..runs.analyses import DELETED, WARPS
@@ -17,7 +18,6 @@ from ..runs.experiments import LOG_UNIFORM, WIDE, WIDE_BINS, jobs
 from ..runs.record import Record
 from ..runs.store import settings
 from ..tasks.pattern import pattern_template, silent_steps
-from ..tasks.settings import TauS
 from ..tasks.task import TEMPLATE, Task
 
 SUCCESS = 0.9  # accuracy of a successful run (Fig. 3 D, F)
@@ -139,12 +139,6 @@ def _target_in_gaps(seed: int, n_targets: int) -> float:
 
 
 def _readout_shift(runs: pd.DataFrame) -> pd.Series:
-    def centre(tau_s: TauS) -> float:
-        if not isinstance(tau_s, tuple):
-            return tau_s
-        kind, a, b = tau_s
-        return (a + b) / 2 if kind == "uniform" else a
-
     return runs["readout_tau"] / runs["tau_s"].map(centre)
 
 

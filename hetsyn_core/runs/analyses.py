@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..datasets.events import Raster, bin_events
 from ..model.layer import Network, Traces
-from ..model.time_constants import parameter_from_tau, tau_from_decay
+from ..model.time_constants import centre, parameter_from_tau, tau_from_decay
 from ..tasks.classify import Classification, in_batches
 from ..tasks.match import CHANNELS, GROUP, MatchToSample
 from ..tasks.pattern import PatternGeneration
@@ -67,10 +67,10 @@ def without_long_taus(network: Network, task: MatchToSample, long_ms: float = LO
     """
     copy = make_network(task)
     copy.load_state_dict(network.state_dict())
-    layer, start = copy.layers[0], task.initial_tau_s()
-    centre = torch.tensor(float(start[1] if isinstance(start, tuple) else start))
+    layer = copy.layers[0]
+    start = torch.tensor(centre(task.initial_tau_s()))
     long = layer.tau_s_ms() > long_ms
-    layer.decay_parameter[long] = parameter_from_tau(centre, task.dt_ms, task.parameterization)
+    layer.decay_parameter[long] = parameter_from_tau(start, task.dt_ms, task.parameterization)
     return copy
 
 

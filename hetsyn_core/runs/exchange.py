@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ..model.layer import Network
 from ..model.state import LayerState, NetworkState
+from ..model.time_constants import centre
 from ..tasks.match import CUE_MS, FIRST_CUE_MS, GROUP, MatchToSample, match_trials
 from .evaluate import split_rng
-from .interventions import TESTED, centre, label
+from .interventions import TESTED, label
 
 SLOW = 5  # a synapse is slow if its time constant is more than so many times the centre of the initial ones
 WHEN = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the delay
@@ -40,7 +41,7 @@ def exchanged(network: Network, task: MatchToSample) -> dict[str, float]:
     if len(network.layers) != 2:
         raise ValueError("states are exchanged in networks with one hidden layer")
     network = copy.deepcopy(network).cpu().eval()
-    pairs, found, slow_ms = Pairs(network, task), {}, SLOW * centre(task)
+    pairs, found, slow_ms = Pairs(network, task), {}, SLOW * centre(task.initial_tau_s())
     delay_ms = np.array(WHEN) * task.delay_ms
     for ms in (FIRST_CUE_MS + CUE_MS + delay_ms).tolist():
         for name, part in parts(network, slow_ms).items():

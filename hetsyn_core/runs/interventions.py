@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..model.layer import Layer, Network
-from ..model.time_constants import parameter_from_tau
+from ..model.time_constants import centre, parameter_from_tau
 from ..tasks.task import Task
 from .evaluate import performance
 from .make import make_network
@@ -142,15 +142,6 @@ def places(network: Network) -> dict[str, list[str]]:
     return {name: [name] for name in names} | {ALL: names}
 
 
-def centre(task: Task) -> float:
-    """The middle of the initial time constants, in ms."""
-    start = task.initial_tau_s()
-    if not isinstance(start, tuple):
-        return start
-    kind, a, b = start
-    return (a + b) / 2 if kind == "uniform" else a
-
-
 def shuffled(network: Network, task: Task) -> dict[str, float]:
     """Accuracy with the time constants of a pathway dealt out anew, means over draws; see `shuffle`."""
     start, found = make_network(task, _sizes(network)), {}
@@ -166,7 +157,7 @@ def clamped(network: Network, task: Task) -> dict[str, float]:
     """Accuracy with no time constant of a pathway above, or below, a cut in ms; see `clamp`."""
     start, found = make_network(task, _sizes(network)), {}
     for where, names in places(network).items():
-        for cut in (centre(task) * factor for factor in FACTORS):
+        for cut in (centre(task.initial_tau_s()) * factor for factor in FACTORS):
             found[label("at most", where, cut)] = _accuracy(changed(network, start, names, clamp(at_most=cut)), task)
             found[label("at least", where, cut)] = _accuracy(changed(network, start, names, clamp(at_least=cut)), task)
     return found
