@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 
 import hetsyn_core
 from hetsyn_core.paths import ROOT, write_whole
+from hetsyn_core.results.ledger import split_readme
 
 INNER = ("hetsyn_core.model.fast.cpu_kernels", "hetsyn_core.model.fast.lanes")  # loops behind public functions
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -145,19 +146,6 @@ def page(notebook: NotebookNode, rows: list[dict[str, str]], root: Path = ROOT) 
     return notebook
 
 
-def findings(root: Path = ROOT) -> str:
-    """The table of what reproduces, as the README has it.
-
-    Raises:
-        ValueError: the README has no such table.
-    """
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    found = re.search("<!-- ledger: .*? -->\n(.*)<!-- end of ledger -->", readme, re.DOTALL)
-    if not found:
-        raise ValueError("README.md has no part between the comments of the ledger")
-    return found[1]
-
-
 def gallery(pages: dict[str, NotebookNode], root: Path = ROOT) -> str:
     """A picture for each figure that the notebooks save and that is there, linked to its notebook; HTML."""
     cards = []
@@ -269,7 +257,11 @@ def lay_out(source: Path, root: Path = ROOT) -> None:
         contents("Functions", [f"api/{package}" for package in packages()]),
     ]
     index = (source / "index.md").read_text(encoding="utf-8")
-    parts = {"findings": findings(root), "gallery": gallery(read, root), "contents": "\n\n".join(tree)}
+    parts = {
+        "findings": split_readme(root / "README.md")[1],
+        "gallery": gallery(read, root),
+        "contents": "\n\n".join(tree),
+    }
     for name, text in parts.items():
         index = index.replace(f"{{{{{name}}}}}", text)
     (source / "index.md").write_text(index, encoding="utf-8")

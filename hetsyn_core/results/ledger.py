@@ -5,7 +5,6 @@ python -m hetsyn_core.results.ledger    # writes data/ledger.md, and one line pe
 Every row is computed: the numbers from the records, the verdict from the numbers. Nobody types a verdict.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from .verdicts import FAILS, HOLDS, NO_TEST, NO_VERDICT, ORDER, Verdict, worst
 
 COMMAND = "python -m hetsyn_core.results.ledger"
 PLURAL = {HOLDS: "hold", FAILS: "do not hold"}  # as in "2 hold"
+BEGIN, END = f"<!-- ledger: made by {COMMAND} -->", "<!-- end of ledger -->"  # around the summary in the README
 COLUMNS = ["figure", "claim", "paper", "measured", "interval", "n", "verdict", "rule"]
 
 
@@ -198,19 +198,28 @@ def figure_label(panel: str) -> str:
     return "Fig. " + (panel if panel.startswith("A") else panel.rstrip("ABCDEFG"))
 
 
+def split_readme(path: Path) -> tuple[str, str, str]:
+    """A README up to and with the comment that begins the summary, the summary, and the rest.
+
+    Raises:
+        ValueError: the two comments that enclose the summary are not there.
+    """
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    shown, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{path} has no place for the ledger: {BEGIN} and {END}")
+    return before + begin, shown, end + after
+
+
 def write_readme(path: Path, found: list[Judged]) -> None:
     """Put the summary between the two comments of a README that enclose it.
 
     Raises:
-        ValueError: the comments are not there.
+        ValueError: as `split_readme`.
     """
-    begin, end = f"<!-- ledger: made by {COMMAND} -->", "<!-- end of ledger -->"
-    text = path.read_text(encoding="utf-8")
-    if begin not in text or end not in text:
-        raise ValueError(f"{path} has no place for the ledger: {begin} and {end}")
-    body = f"{begin}\n{summary(found)}\n{end}"
-    text = re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: body, text, flags=re.DOTALL)
-    write_whole(path, text.encode())
+    before, _, after = split_readme(path)
+    write_whole(path, f"{before}\n{summary(found)}\n{after}".encode())
 
 
 MADE = f"""Made by `{COMMAND}` from the records; `notebooks/18_claims.ipynb` explains the rules.

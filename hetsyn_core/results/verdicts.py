@@ -223,8 +223,7 @@ class Better:
         sign = -1 if self.lower else 1  # so that more is better
         gaps = {other: mean_interval(sign * (both[OURS] - both[other])) for other, both in pairs.items()}
         found = {other: compare(gap, self.margin) for other, gap in gaps.items()}
-        # The strongest other: the worst verdict, of several the best mean.
-        rival = max(pairs, key=lambda other: (ORDER.index(found[other]), sign * pairs[other][other].mean()))
+        rival = _strongest(found, {other: sign * both[other].mean() for other, both in pairs.items()})
         both, unit = pairs[rival], _unit(self.percent)
         return decide(
             measured=f"{both[OURS].mean():.3g}{unit}; {rival} {both[rival].mean():.3g}{unit}",
@@ -266,7 +265,7 @@ class MoreOften:
         p = {other: sign_test(wins[other], losses[other]) for other in pairs}
         found = {other: compare(gap, self.margin) for other, gap in gaps.items()}
         found |= {other: INCONCLUSIVE for other in pairs if found[other] in (REPRODUCED, NOT) and p[other] >= 0.05}
-        rival = max(pairs, key=lambda other: (ORDER.index(found[other]), reached[other][other].mean()))
+        rival = _strongest(found, {other: own[other].mean() for other, own in reached.items()})
         mine, theirs, n = reached[rival][OURS].sum(), reached[rival][rival].sum(), len(reached[rival])
         return decide(
             measured=f"{mine} of {n}; {rival} {theirs}",
@@ -413,6 +412,11 @@ def _pairs(scores: pd.DataFrame, others: tuple[str, ...]) -> dict[str, pd.DataFr
     pairs = {other: scores[[OURS, other]].dropna() for other in others}
     alone = [other for other, both in pairs.items() if both.empty]
     return f"no seed that {alone[0]} shares" if alone else pairs
+
+
+def _strongest(found: dict[str, str], scores: dict[str, float]) -> str:
+    """Of the others the one with the worst verdict for HetSynLIF, of several the one with the best score."""
+    return max(found, key=lambda other: (ORDER.index(found[other]), scores[other]))
 
 
 def _ranges(full: Range, part: Range | None, unit: str) -> str:
