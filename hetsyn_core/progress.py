@@ -1,8 +1,10 @@
-"""Progress bars: on a terminal and in a notebook they move, in a log file there is a line now and then."""
+"""What long work says: how far it is, and why it stopped. Bars move on a terminal and in a notebook; a log file gets a
+line now and then.
+"""
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from tqdm import tqdm
@@ -24,6 +26,23 @@ def bar(iterable: Iterable | None = None, **options) -> tqdm:
 def say(text: str) -> None:
     """Write a line to stderr; bars that are shown stay whole."""
     tqdm.write(text, file=sys.stderr)
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Do the work of a command that can be started again; what stops it is one line on stderr.
+
+    Returns:
+        0; 130 where it was interrupted; 1 after an error of the user's files, settings or machine.
+    """
+    try:
+        work()
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def lines() -> dict:

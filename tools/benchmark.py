@@ -4,10 +4,9 @@ python -m tools.benchmark [--growth] [--quick] [--device cpu|cuda] [--threads N]
 
 A row is a network on a device: fused, the reference, and the fused homogeneous model for comparison. The floor is the
 time the device would need for the multiply-adds of HetSynLIF (see `work`) at the rate of its float32 matrix product, or
-for the bytes at the rate of a copy, whichever is longer. With HETSYN_PEERS=/path/to/python
-of an environment that has them, snnTorch, Norse and SpikingJelly run a homogeneous LIF network of the same shape, each
-as its own documentation shows. Every measurement has a process of its own. Input is random, with the tasks' numbers of
-spikes.
+for the bytes at the rate of a copy, whichever is longer. With HETSYN_PEERS=/path/to/python of an environment that has
+them, snnTorch, Norse and SpikingJelly run a homogeneous LIF network of the same shape, each as its own documentation
+shows. Every measurement has a process of its own. Input is random, with the tasks' numbers of spikes.
 
 With --growth instead: how the time grows with steps, batch and synapses of one network, all in this process.
 """
@@ -189,7 +188,7 @@ def growth(
 ) -> None:
     """How a training step of `GROWING` takes longer when one of ``axes`` grows; as `benchmark`.
 
-    In place of "rows" there is "growth", a row a point.
+    In place of "rows" there is "growth", one row per point.
     """
     report = {"threads": threads, "python": platform.python_version(), "devices": {}, "growth": []}
     for device in devices:

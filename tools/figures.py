@@ -107,7 +107,7 @@ def make(notebooks: Sequence[Path], build: Path, figures: Path, **parameters) ->
 
 
 def table(rows: Sequence[tuple]) -> str:
-    """What `make` returned, a line a notebook, and a line for each error."""
+    """What `make` returned, one line per notebook, and a line for each error."""
     width = max(len(name) for name, *_ in rows)
     lines = [f"{'notebook':{width}}  {'time':>8}  status  figures"]
     for name, seconds, made, error in rows:

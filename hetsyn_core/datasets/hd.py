@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import workers
 from ..paths import whole, writable, write_whole
-from ..progress import bar
+from ..progress import bar, exit_status
 from . import audio, cochlea
 from .download import digest
 from .shd import LABELS, SPEAKERS, TIMES, UNITS
@@ -205,18 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder for shd_train.h5 and shd_test.h5")
     parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
     parser.add_argument("--window", choices=["full"], help="fade over the whole recording, as the published program")
-    parser.add_argument("--processes", type=int, help="side by side (default: one a core)")
+    parser.add_argument("--processes", type=int, help="side by side (default: one per core)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         train, test = make(options.audio, options.out, options.seed, options.window, options.processes)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (OSError, ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{train} recordings to train and {test} to test in {options.out}")
-    return 0
+        print(f"{train} recordings to train and {test} to test in {options.out}")
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def slide(draw: Callable[..., Figure], **sliders: FloatSlider) -> VBox:
         picture.value = png.getvalue()
 
     for slider in sliders.values():
-        slider.continuous_update = False  # one picture a move
+        slider.continuous_update = False  # one picture per move
         slider.observe(redraw, "value")
     redraw()
     return VBox([*sliders.values(), picture], layout=Layout(align_items="flex-start"))  # else it fills the page's width
