@@ -488,8 +488,12 @@ def surrogate_slopes(surrogate, constants, given, V, theta, b, start, stop, slop
         high, narrow, low, wide, shift = constants[0], constants[1], constants[2], constants[3], constants[4]
         for k in range(size):
             u = potential[k] - theta
-            left, right = u + shift, u - shift
-            out[k] = high * exp(-narrow * u * u) - low * (exp(-wide * left * left) + exp(-wide * right * right))
+            out[k] = high * exp(-narrow * u * u)
+        if low != ZERO:  # the wide Gaussians
+            for k in range(size):
+                u = potential[k] - theta
+                left, right = u + shift, u - shift
+                out[k] -= low * (exp(-wide * left * left) + exp(-wide * right * right))
     else:
         values = given.reshape(-1)[begin : begin + size]
         for k in range(size):
