@@ -103,9 +103,10 @@ def test_any_size(batch, time, pre, post, kind, recurrent, density, ends, seed):
 
 
 @kernels_run
-def test_a_layer_too_wide_for_registers():
-    assert gpu.RESIDENT < 131 <= gpu.LARGEST
-    assert compare(2, 6, 3, 131, density=1.0, tied=True)
+@pytest.mark.parametrize("neurons", [131, 300, 520])
+def test_a_layer_too_wide_for_registers(neurons):
+    assert gpu.RESIDENT < neurons <= gpu.LARGEST
+    assert compare(2 if neurons < 256 else 1, 4, 3, neurons, density=1.0, tied=True)
 
 
 @kernels_run
@@ -216,6 +217,8 @@ SHAPES = {  # batch, steps, sizes, what differs from the defaults of `Network`
     "S-MNIST": (256, 784, (1, 64, 64, 10), dict(recurrent=True, surrogate=MultiGaussian(), readout="spiking")),
     "smallest": (1, 1, (1, 1, 1), dict(recurrent=True)),
     "wide": (32, 250, (700, 256, 20), dict(recurrent=True, surrogate=MultiGaussian())),
+    "wider": (32, 250, (700, 300, 20), dict(recurrent=True, surrogate=MultiGaussian())),
+    "widest": (32, 250, (700, 1024, 20), dict(recurrent=True, variant="HetNeuLIF", tau_reset_ms=None)),
 }
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}  # bytes a program can have: A100, H100
 SPILLED = 64  # bytes a thread may keep in memory for want of registers; none did when this was written

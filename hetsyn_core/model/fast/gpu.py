@@ -7,8 +7,9 @@ Float32 alone. The algebra is that of `cpu_kernels`: forward u[t] = r u[t-1] + x
 These states of a tile of synapses stay in registers for the whole trial. A decay shared by synapses is one decay
 per synapse with equal values, whose gradients autograd adds up.
 
-A recurrent layer is one program per trial. Up to 128 neurons its synapses are in registers; up to 256, u is in memory
-(it fits the cache) and read tile by tile; beyond that the reference runs, and a warning says so.
+A recurrent layer is one program per trial. Up to 128 neurons its synapses are in registers; up to 1,024, u is in memory
+(4 bytes per trial and synapse, once, not per step) and read tile by tile; beyond that the reference runs, and a warning
+says so.
 
 Nothing is added atomically: each program writes its own partial sum and torch adds those in one order, so the same
 input gives the same bits on the same card. Sums are float32 multiply-adds; there are no matrix products, hence no TF32.
@@ -27,7 +28,7 @@ from ..surrogate import Kind, Surrogate, Triangular, formula
 from .limits import no_current, refuse_second_derivative
 
 INTERPRETED = triton.knobs.runtime.interpret
-LARGEST = 256  # neurons of a recurrent layer
+LARGEST = 1024  # neurons of a recurrent layer
 RESIDENT = 128  # of these, whose synapses fit one multiprocessor's registers
 PROGRAMS = 2048  # enough to fill a large card; more only cost partial sums
 GIVEN, TRIANGULAR = tl.constexpr(int(Kind.GIVEN)), tl.constexpr(int(Kind.TRIANGULAR))  # as Triton takes them
@@ -355,10 +356,11 @@ def _neurons(current: Tensor, weight: Tensor | None):
         BLOCK = min(triton.next_power_of_2(neurons), 32)
         return (batch, triton.cdiv(neurons, BLOCK)), None, dict(RECURRENT=False, TILE=BLOCK, BLOCK=BLOCK, num_warps=1)
     BLOCK = triton.next_power_of_2(neurons)
-    TILE = BLOCK if BLOCK <= RESIDENT else 32
+    TILE = BLOCK if BLOCK <= RESIDENT else 32 if BLOCK <= 256 else 16
     state = None if TILE == BLOCK else current.new_zeros(batch, neurons, neurons)
-    # 64 synapses a thread: their u, w, r just fit its registers, and few warps wait for each other.
-    num_warps = max(BLOCK * TILE // (64 * 32), 1)
+    # 64 synapses a thread: their u, w, r just fit its registers, and few warps wait for each other. In wider layers
+    # the addresses need registers too: 16 warps spill none.
+    num_warps = max(BLOCK * TILE // (64 * 32), 1) if BLOCK <= 256 else 16
     return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=num_warps)
 
 
@@ -403,7 +405,7 @@ def spiking(
 ) -> tuple[Tensor, Tensor]:
     """See `reference.spiking`; float32 on a GPU, where values are left to `checks.check_values`.
 
-    A recurrent layer of more than 256 neurons is computed by the reference.
+    A recurrent layer of more than 1,024 neurons is computed by the reference.
 
     Raises:
         ValueError: shapes do not fit, or another precision or device.
