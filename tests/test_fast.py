@@ -165,6 +165,37 @@ def test_threads_change_no_bit(kind, recurrent):
     assert [k for k in grads if not torch.equal(grads[k], grads3[k])] == []
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", [(), (4, 1), (4, 3)])  # a decay for all, for each neuron, for each synapse
+def test_what_fades_ends_at_zero_and_not_among_the_slow_numbers(kind, threads):
+    x = torch.zeros(2, 300, 3)
+    x[:, 0] = 1
+    leaves = torch.ones(4, 3), torch.full(kind, 0.7)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        x.requires_grad_()
+        current = fast.synaptic_current(x, *(leaf.requires_grad_() for leaf in leaves))
+        current[:, -1].sum().backward()
+    finally:
+        torch.set_num_threads(before)
+    smallest = torch.finfo(torch.float32).tiny
+    for values in current.detach(), x.grad:
+        assert (values == 0).any() and ((values == 0) | (values >= smallest)).all()
+    assert torch.tensor(smallest) / 2 != 0  # outside of the kernels all is as it was
+
+
+def test_flushing_chosen_by_the_caller_stays_chosen():
+    code = """
+import torch
+from hetsyn_core.model.fast import dispatch as fast
+torch.set_flush_denormal(True)
+fast.synaptic_current(torch.ones(1, 2, 3), torch.ones(4, 3), torch.ones(()))
+assert torch.tensor(torch.finfo(torch.float32).tiny) / 2 == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_compiling_is_announced_and_done_once(tmp_path):
     code = """import torch; from hetsyn_core.model.fast import dispatch as fast
 fast.spiking(fast.synaptic_current(torch.rand(1, 9, 9), *torch.rand(2, 9, 9)), reset_decay=0.5)"""

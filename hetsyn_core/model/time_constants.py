@@ -152,7 +152,9 @@ class Sharing:
 
     def split(self, decay: Tensor, n_pre: int) -> tuple[Tensor, Tensor]:
         """Decays of the feedforward and of the recurrent synapses, from those of all; the same where shared."""
-        return (decay, decay) if self.neuron_has_one else (decay[:, :n_pre], decay[:, n_pre:])
+        if self.neuron_has_one:
+            return decay, decay
+        return decay.split([n_pre, decay.shape[1] - n_pre], 1)  # one launch backwards, which two slices do not have
 
     def _dealt(self, n_all: int, n_post: int) -> tuple[int, int]:
         """What is dealt out to the groups: synapses, or neurons before or after them."""

@@ -281,8 +281,8 @@ def _integrate(x: Tensor, weight: Tensor, decay: Tensor, backwards: bool) -> Ten
     return out.sum(0) if splits > 1 else out[0]
 
 
-def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
-    """dL/dw and dL/dr from dL/dV, where x[t - lag] enters at step t."""
+def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
+    """dL/dw and dL/dr from dL/dV, where x[t - lag] enters at step t; ``across``: the decays as (pre, post)."""
     batch, time, pre = x.shape
     post = weight.shape[0]
     PRE, POST = _tile(batch, pre, post)
@@ -290,7 +290,7 @@ def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) ->
     _launch(
         gradients,
         (batch, triton.cdiv(post, POST), triton.cdiv(pre, PRE)),
-        *(x.contiguous(), g.contiguous(), decay.T.contiguous(), sums[0], sums[1], time, pre, post),
+        *(x.contiguous(), g.contiguous(), across, sums[0], sums[1], time, pre, post),
         **dict(LAG=lag, PRE=PRE, POST=POST, num_warps=1),
     )
     grad_w, grad_ur = sums.sum(1).transpose(1, 2)
@@ -300,15 +300,16 @@ def _gradients(x: Tensor, lag: int, g: Tensor, weight: Tensor, decay: Tensor) ->
 class _SynapticCurrent(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, decay):
-        ctx.save_for_backward(x, weight, decay)
-        return _integrate(x, weight.T, decay.T, backwards=False)
+        across = decay.T.contiguous()
+        ctx.save_for_backward(x, weight, decay, across)
+        return _integrate(x, weight.T, across, backwards=False)
 
     @staticmethod
     def backward(ctx, g):
         refuse_second_derivative()
-        x, weight, decay = ctx.saved_tensors
+        x, weight, decay, across = ctx.saved_tensors
         grad_x = _integrate(g, weight, decay, backwards=True) if ctx.needs_input_grad[0] else None
-        grads = _gradients(x, 0, g, weight, decay) if any(ctx.needs_input_grad[1:]) else (None, None)
+        grads = _gradients(x, 0, g, weight, across) if any(ctx.needs_input_grad[1:]) else (None, None)
         return grad_x, *grads
 
 
@@ -317,18 +318,19 @@ class _Spiking(torch.autograd.Function):
     def forward(ctx, current, weight, decay, kappa, threshold, adaptation, surrogate):
         ctx.set_materialize_grads(False)
         V, Z = torch.empty_like(current), torch.empty_like(current)
-        synapses = (None, None) if weight is None else (weight.T.contiguous(), decay.T.contiguous())
+        across = None if weight is None else decay.T.contiguous()
+        synapses = (None if weight is None else weight.T.contiguous()), across
         grid, state, options = _neurons(current, weight)
         rates = threshold, *(adaptation or (0.0, 0.0))
         _launch(spike_forward, grid, current, *synapses, kappa, state, V, Z, *current.shape[1:], *rates, **options)
-        ctx.save_for_backward(weight, decay, kappa, V, Z)
+        ctx.save_for_backward(weight, decay, across, kappa, V, Z)
         ctx.rest = rates, surrogate
         return V, Z
 
     @staticmethod
     def backward(ctx, grad_V, grad_Z):
         refuse_second_derivative()
-        weight, decay, kappa, V, Z = ctx.saved_tensors
+        weight, decay, across, kappa, V, Z = ctx.saved_tensors
         rates, surrogate = ctx.rest
         kind, constants = _constants(surrogate, rates[0])
         slope = surrogate.derivative(V - rates[0], rates[0]) if kind == Kind.GIVEN else V
@@ -345,7 +347,7 @@ class _Spiking(torch.autograd.Function):
             **dict(KIND=int(kind)),
             **options,
         )
-        grads = _gradients(Z, 1, g, weight, decay) if any(ctx.needs_input_grad[1:3]) else (None, None)
+        grads = _gradients(Z, 1, g, weight, across) if any(ctx.needs_input_grad[1:3]) else (None, None)
         return g, *grads, None if grad_kappa is None else grad_kappa.sum(0), None, None, None
 
 
