@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hetsyn_core.model import reference
 from hetsyn_core.model.fast import dispatch as fast
+from hetsyn_core.model.fast.limits import tiny_is_zero
 from hetsyn_core.model.layer import Network
 from hetsyn_core.model.surrogate import MultiGaussian, Triangular
 
@@ -167,30 +168,38 @@ def test_threads_change_no_bit(kind, recurrent):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", [(), (4, 1), (4, 3)])  # a decay for all, for each neuron, for each synapse
-def test_what_fades_ends_at_zero_and_not_among_the_slow_numbers(kind, threads):
-    x = torch.zeros(2, 300, 3)
-    x[:, 0] = 1
-    leaves = torch.ones(4, 3), torch.full(kind, 0.7)
+def test_what_fades_ends_at_zero_where_that_is_asked(kind, threads):
+    smallest = torch.finfo(torch.float32).tiny
+
+    def faded(asked):
+        x = torch.zeros(2, 300, 3)
+        x[:, 0] = 1
+        leaves = x.requires_grad_(), torch.ones(4, 3, requires_grad=True), torch.full(kind, 0.7, requires_grad=True)
+        with tiny_is_zero(asked):
+            current = fast.synaptic_current(*leaves)
+            current[:, -1].sum().backward()
+        assert torch.tensor(smallest) / 2 != 0  # outside of the kernels all is as it was
+        return torch.stack([current.detach(), x.grad[..., :1].expand_as(current)])
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        x.requires_grad_()
-        current = fast.synaptic_current(x, *(leaf.requires_grad_() for leaf in leaves))
-        current[:, -1].sum().backward()
+        zero, tiny = faded(True), faded(False)
     finally:
         torch.set_num_threads(before)
-    smallest = torch.finfo(torch.float32).tiny
-    for values in current.detach(), x.grad:
-        assert (values == 0).any() and ((values == 0) | (values >= smallest)).all()
-    assert torch.tensor(smallest) / 2 != 0  # outside of the kernels all is as it was
+    among = lambda values: (values != 0) & (values < smallest)
+    assert among(tiny).any() and not among(zero).any() and (zero == 0).any()
+    assert torch.equal(zero[zero > 0], tiny[zero > 0])
 
 
-def test_flushing_chosen_by_the_caller_stays_chosen():
+def test_what_the_caller_chose_for_tiny_numbers_stays():
     code = """
 import torch
 from hetsyn_core.model.fast import dispatch as fast
+from hetsyn_core.model.fast.limits import tiny_is_zero
 torch.set_flush_denormal(True)
-fast.synaptic_current(torch.ones(1, 2, 3), torch.ones(4, 3), torch.ones(()))
+with tiny_is_zero():
+    fast.synaptic_current(torch.ones(1, 2, 3), torch.ones(4, 3), torch.ones(()))
 assert torch.tensor(torch.finfo(torch.float32).tiny) / 2 == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True)

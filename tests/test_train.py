@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from test_store import same
 
 from hetsyn_core.model import reference
+from hetsyn_core.model.fast.limits import TINY_IS_ZERO
 from hetsyn_core.model.layer import VARIANTS, Traces
 from hetsyn_core.model.surrogate import SURROGATES
 from hetsyn_core.runs import store
@@ -321,6 +323,23 @@ class Parity(Task):
 
     def measure(self, traces, wanted):
         return {"accuracy": (traces.readout[:, -1].argmax(-1) == wanted).double()}
+
+
+class Flushed(Parity):
+    """Writes down how the kernels take tiny numbers while it trains."""
+
+    tiny_is_zero = True
+    seen: ClassVar[list[bool]] = []
+
+    def loss(self, traces, wanted):
+        self.seen.append(TINY_IS_ZERO.get())
+        return super().loss(traces, wanted)
+
+
+def test_a_task_says_whether_tiny_numbers_are_zero_in_training():
+    assert SequentialDigits.tiny_is_zero and not Speech.tiny_is_zero
+    train(Flushed(iterations=1, hidden=3, test_trials=4))
+    assert Flushed.seen == [True] and not TINY_IS_ZERO.get()
 
 
 def test_a_task_of_ones_own_trains_and_its_network_comes_back():

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..model.checks import check_values
+from ..model.fast.limits import tiny_is_zero
 from ..model.layer import Network, Traces
 from ..paths import expanded, writable, write_whole
 from ..progress import bar, say
@@ -74,7 +75,7 @@ def train(
     if checkpoint is not None:
         checkpoint = expanded(checkpoint)
         writable(checkpoint.parent)
-    with _DRAWING if run.dropout else nullcontext(), torch.random.fork_rng(cards):
+    with _DRAWING if run.dropout else nullcontext(), torch.random.fork_rng(cards), tiny_is_zero(run.tiny_is_zero):
         torch.manual_seed(int(np.random.SeedSequence([run.seed, DROPOUT]).generate_state(1)[0]))
         state = _Training(run, device, checkpoint)
         before = decays(state.network)

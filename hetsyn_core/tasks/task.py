@@ -34,6 +34,7 @@ class Task(Settings, ABC):
 
     version: ClassVar[int] = 1  # raise it when results change; records of the old code are then no longer found
     optimiser: ClassVar[str] = "Adam"  # which of `make.OPTIMISERS`
+    tiny_is_zero: ClassVar[bool] = False  # faster training where errors fade for long, see `limits.tiny_is_zero`
 
     @abstractmethod
     def sizes(self) -> tuple[int, ...]:

@@ -6,9 +6,8 @@ CPU and float32 only. Compiled by Numba on first use and kept on disk.
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..checks import check_input, check_neurons, check_synapses
 from ..surrogate import Kind, Surrogate, Triangular, formula
 from . import cpu_kernels as kernels
 from .lanes import LANES
-from .limits import no_current, refuse_second_derivative
+from .limits import TINY_IS_ZERO, no_current, refuse_second_derivative
 from .memory import Memory
 
 EMPTY = np.zeros(0, np.float32)  # stands for an argument that a kernel does not need: Numba takes no None here
@@ -72,33 +71,30 @@ def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
             kernel(0, 0, *args)
         finally:
             slow.cancel()
+    if TINY_IS_ZERO.get():
+        kernel = _tiny_as_zero(kernel)
     threads = min(torch.get_num_threads(), jobs)
     if threads == 1:
-        with _tiny_is_zero():
-            kernel(0, jobs, *args)
-        return
+        return kernel(0, jobs, *args)
     cuts = [jobs * k // threads for k in range(threads + 1)]
     list(_threads(threads).map(lambda first, last: kernel(first, last, *args), cuts, cuts[1:]))
 
 
-@contextmanager
-def _tiny_is_zero() -> Iterator[None]:
-    """Float32 below 1.2e-38 is zero in this thread for a while.
-
-    Every current that fades comes there in the end, and a processor computes with such numbers up to a hundred times as
-    slowly: on S-MNIST a training step of HetSynLIF took 2.7 in place of 0.7 s.
-    """
-    before = sys.float_info.min / 2 == 0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
+_threads = cache(ThreadPoolExecutor)
 
 
-@cache
-def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, initializer=torch.set_flush_denormal, initargs=(True,))
+def _tiny_as_zero(kernel: Callable[..., None]) -> Callable[..., None]:
+    """The kernel, with numbers below 1.2e-38 as zero in its thread while it runs."""
+
+    def run(*args) -> None:
+        before = sys.float_info.min / 2 == 0
+        torch.set_flush_denormal(True)
+        try:
+            kernel(*args)
+        finally:
+            torch.set_flush_denormal(before)
+
+    return run
 
 
 def _after_fork() -> None:

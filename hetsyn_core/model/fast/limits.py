@@ -1,9 +1,28 @@
-"""What the fast kernels cannot do, each said in one line, and empty input, for which none is started."""
+"""What the fast kernels cannot do, each said in one line; empty input, for which none is started; numbers near zero."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
 
 INSTEAD = "use the reference: network(x, using=reference), from hetsyn_core.model"
+TINY_IS_ZERO = ContextVar("TINY_IS_ZERO", default=False)
+
+
+@contextmanager
+def tiny_is_zero(wanted: bool = True) -> Iterator[None]:
+    """Within, the kernels on the CPU take float32 below 1.2e-38 for zero.
+
+    Currents and errors that fade for hundreds of steps come there, and a processor computes with such numbers up to a
+    hundred times as slowly. It changes last bits, so a task asks for it, see `Task.tiny_is_zero`.
+    """
+    before = TINY_IS_ZERO.set(wanted)
+    try:
+        yield
+    finally:
+        TINY_IS_ZERO.reset(before)
 
 
 def refuse_transforms() -> None:
