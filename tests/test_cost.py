@@ -15,7 +15,7 @@ from hetsyn_core.results.cost import BOUND, CLOCKED, DENSITY, EVENTS, RATE, TRAI
 from hetsyn_core.results.tables import example_input
 from hetsyn_core.runs.record import Detail, Example, Record
 from hetsyn_core.runs.train import train
-from hetsyn_core.tasks import MatchToSample, Speech
+from hetsyn_core.tasks import MatchToSample, PatternGeneration, SequentialDigits, Speech
 from hetsyn_core.tasks.networks import SHAPES
 
 
@@ -164,3 +164,9 @@ def test_prices_are_quotients_and_no_gpu_is_not_measured(tmp_path):
     write("gpu.json", {"devices": devices, "rows": [rows[0] | {"device": "cuda", "median_s": 0.0004}]})
     price = cost.prices(cost.timings(tmp_path)).loc[("this", "a")]
     assert price["GPU"] == "0.40"
+
+
+def test_a_network_and_its_task_agree_on_tiny_numbers():
+    flushed = {shape.name for shape in SHAPES if shape.tiny_is_zero}
+    assert flushed == {"S-MNIST (Table 2)"} and SequentialDigits.tiny_is_zero
+    assert not any(task.tiny_is_zero for task in (PatternGeneration, MatchToSample, Speech))

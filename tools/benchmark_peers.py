@@ -199,8 +199,9 @@ PEERS = {peer.package: peer for peer in (SnnTorch, Norse, SpikingJelly)}
 
 def main(task: dict) -> dict:
     """Of a task with "peer", "shape", "device", "threads" and "seconds": what `measure` says, and the versions."""
-    torch.set_num_threads(task["threads"])
     peer, shape, device = PEERS[task["peer"]], task["shape"], task["device"]
+    torch.set_num_threads(task["threads"])
+    torch.set_flush_denormal(shape["tiny_is_zero"])
 
     def make_step(batch, steps):
         torch.manual_seed(0)

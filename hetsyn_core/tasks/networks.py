@@ -15,6 +15,7 @@ class Shape:
     density: float  # share of inputs that spike at a step; 1: analog input
     gaussian: bool = False  # the multi-Gaussian surrogate
     spiking_readout: bool = False
+    tiny_is_zero: bool = False  # see `model.fast.limits`
 
     @property
     def analog(self) -> bool:
@@ -28,5 +29,7 @@ SHAPES = (
     Shape("match F (Fig. 3)", 32, 210, (30, 100, 2), False, 0.04),
     Shape("match R (Fig. 3)", 32, 210, (30, 100, 2), True, 0.04),
     Shape("SHD (Fig. 4)", 32, 250, (700, 128, 64, 20), True, 0.04, gaussian=True),
-    Shape("S-MNIST (Table 2)", 256, 784, (1, 64, 64, 10), True, 1, gaussian=True, spiking_readout=True),
+    Shape(
+        "S-MNIST (Table 2)", 256, 784, (1, 64, 64, 10), True, 1, gaussian=True, spiking_readout=True, tiny_is_zero=True
+    ),
 )
