@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from hetsyn_core.paths import ROOT
-from hetsyn_core.results import table4
+from hetsyn_core.results import sharing, table4
 from hetsyn_core.results.tables import frame
 from hetsyn_core.results.verdicts import mean_interval, sign_test
 from hetsyn_core.runs import store
 from hetsyn_core.runs.experiments import jobs
+from hetsyn_core.runs.make import make_network
+from hetsyn_core.tasks import Speech
+from hetsyn_core.tasks.speech import GENERATED
 
 NUMBER = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ORDINAL = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
@@ -138,6 +141,59 @@ def heard(intervention):
     return 100 * runs("mechanism_speech")[intervention].item()
 
 
+@lru_cache
+def shared(name):
+    """Runs of an experiment on shared time constants."""
+    return sharing.counted(runs(name))
+
+
+def learn(level, who="random groups", **settings):
+    """How many runs learn match-to-sample with so many time constants."""
+    own = shared("groups_match")
+    own = own[(own["level"] == level) & (own["sharing"] == who)]
+    for column, value in settings.items():
+        own = own[own[column] == value]
+    return int(own["success"].sum())
+
+
+def every(count, n=10):
+    return "all" if count == n else "not all"
+
+
+SMALL = dict(hidden=20, recurrent=False)
+ALL_SYNAPSES = dict(level="one per synapse", who="HetSynLIF")
+
+
+def speed(start):
+    """Median iterations to 95 % with one time constant per synapse, the fastest and the slowest of four networks."""
+    own = shared("groups_match").query(f"level == 'one per synapse' and start == '{start}'")
+    return own.groupby(["recurrent", "hidden"])["to_95"].median().agg(["min", "max"])
+
+
+def speeds_fall():
+    """Whether the median with more random groups is never higher than with fewer, and mostly lower."""
+    own = shared("groups_match").query("sharing in ('random groups', 'HetSynLIF')")
+    medians = own.groupby(["recurrent", "hidden", "start", "P"])["to_95"].median()
+    steps = medians.groupby(level=[0, 1, 2]).diff().dropna()
+    return (steps <= 0).all() and (steps < 0).mean() > 0.5
+
+
+def error(level, recurrent, start="paper"):
+    """Mean error of pattern generation."""
+    own = shared("groups_pattern").query(f"level == '{level}' and recurrent == {recurrent} and start == '{start}'")
+    return own[own["sharing"] != "HetNeuLIF"].set_index("seed")["mse"]
+
+
+def better(level, other, recurrent):
+    """In how many seeds the error is lower."""
+    return NUMBER[(error(level, recurrent) < error(other, recurrent)).sum()]
+
+
+def time_constants(task):
+    """All that are trained in a network."""
+    return sum(layer.decay_parameter.numel() for layer in make_network(task).layers)
+
+
 # fmt: off
 PROSE = [
     ("02", "its mean distance is {:.3f} instead of {:.3f}, and that of F-HetSynLIF is {:.3f}",
@@ -173,6 +229,46 @@ PROSE = [
     ("07", "`F, decay`, is {} of the twelve", lambda: [place("F, decay")]),
     ("07", "it is {:.0f} to {:.0f} %", lambda: after_reset("F, decay", "F, log_tau x10")),
     ("07", "it stays above {:.0f} %", lambda: [np.floor(after_reset("F, log_tau", "R, tau")[0])]),
+    ("16", "groups {} of ten do, with 256 {}",
+     lambda: [NUMBER[learn("16", **SMALL, start="paper")], every(learn("256", **SMALL, start="paper"))]),
+    ("16", "With one time constant and with four {} run learns",
+     lambda: [NUMBER[learn("1", **SMALL) + learn("4", **SMALL, start="paper")]]),
+    ("16", "30 input channels {} run learns",
+     lambda: [NUMBER[learn("one per neuron", "groups by presynaptic neuron", **SMALL, start="paper")]]),
+    ("16", "From the wide start {} of ten runs learn with 16 random groups, and {} with 64",
+     lambda: [NUMBER[learn("16", **SMALL, start="wide")], every(learn("64", **SMALL, start="wide"))]),
+    ("16", "{} run learns. Each neuron now", lambda: ["every" if all(
+        learn("one per neuron", "groups by presynaptic neuron", hidden=20, recurrent=r, start="wide") == 10
+        for r in (False, True)) else "not every"]),
+    ("16", "(HetNeuLIF) {} of ten runs learn",
+     lambda: [NUMBER[learn("one per neuron", "HetNeuLIF", **SMALL, start="wide")]]),
+    ("16", "start {} of 40 runs learn with 256 random groups", lambda: [learn("256", start="paper")]),
+    ("16", "with 256 random groups per layer {} of 40 runs", lambda: [learn("256", start="paper")]),
+    ("16", "networks need few: with 16, {} of ten", lambda: {
+        NUMBER[learn("16", hidden=n, recurrent=False, start="wide")] for n in (20, 100)}),
+    ("16", "with 16, {} of ten runs learn with 20 neurons, and {} of ten with 100",
+     lambda: [NUMBER[learn("16", hidden=n, recurrent=True, start="wide")] for n in (20, 100)]),
+    ("16", "With one per synapse {} run learns", lambda: ["every" if learn(**ALL_SYNAPSES) == 80 else "not every"]),
+    ("16", "is {:,}, {:,}, {:,} and {:,} time constants", lambda: [
+        shared("groups_match").query(f"level == 'one per synapse' and recurrent == {r} and hidden == {n}")["P"].iloc[0]
+        for r in (False, True) for n in (20, 100)]),
+    ("16", "more time constants {} learn more slowly", lambda: ["never" if speeds_fall() else "sometimes"]),
+    ("16", "needs {:.0f} to {:.0f} iterations in the four", lambda: speed("wide")),
+    ("16", "from the paper's start it needs {:.0f} to {:.0f}", lambda: speed("paper")),
+    ("16", "(mean errors {:.3f} and {:.3f}). 256 do better: {:.3f}, lower than one per synapse in {} seeds of ten",
+     lambda: [*(error(n, False).mean() for n in ("16", "one per synapse", "256")),
+              better("256", "one per synapse", False)]),
+    ("16", "a lower error than one per synapse, in {} seeds of ten", lambda: [better("256", "one per synapse", False)]),
+    ("16", "16 hardly help ({:.3f}, where one gives {:.3f})", lambda: [error(n, True).mean() for n in ("16", "1")]),
+    ("16", "falls to {:.3f}, but that is still more than twice the {:.3f}",
+     lambda: [error(n, True).mean() for n in ("256", "one per synapse")]),
+    ("16", "its mean error is {:.3f} instead of {:.3f} with 256, and lower in {} of ten seeds",
+     lambda: [*(error(n, True).mean() for n in ("one per synapse", "256")), better("one per synapse", "256", True)]),
+    ("16", "one per synapse a little ({:.3f}) and makes 16 groups worse ({:.3f})",
+     lambda: [error(n, False, "wide").mean() for n in ("one per synapse", "16")]),
+    ("16", "their mean errors, {:.3f} and {:.3f}",
+     lambda: [error(n, True, "wide").mean() for n in ("one per synapse", "16")]),
+    ("16", "has {:,} trainable time constants", lambda: [time_constants(Speech(data=GENERATED))]),
     ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)",
      lambda: after("longest back | all | 5")),
     ("13", "still right in {:.0f} % and recurrent ones in {:.1f} %", lambda: after("others back | all | 10")),
