@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_up import made_up
 
+from hetsyn_core.drawing import rivals
 from hetsyn_core.drawing import sharing as draw
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.results import ledger
@@ -157,3 +158,14 @@ def test_controls_are_told_apart():
         "HetNeuLIF, as large",
         "HomNeuALIF, as large",
     ]
+
+
+def test_of_controls_every_run_is_a_dot_and_fixed_ones_are_hollow():
+    found = all_of(job.run for job in jobs("controls_match", "smoke", {"recurrent": False, "seed": [0, 1]}))
+    _, ax = plt.subplots()
+    rivals.controls(ax, groups.controls(frame(found)), "accuracy")
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in dots] == [2] * 8
+    assert [line.get_markerfacecolor() == "none" for line in dots] == [False, True] * 3 + [False] * 2
+    assert [text.get_text() for text in ax.get_yticklabels()][-1] == "HomNeuALIF, as large"
+    plt.close()

@@ -184,6 +184,31 @@ def error(level, recurrent, start="paper"):
     return own[own["sharing"] != "HetNeuLIF"].set_index("seed")["mse"]
 
 
+@lru_cache
+def priced(model, hidden):
+    """Operations per step, and how many of 50 runs succeed (Fig. 3)."""
+    own = sharing.with_costs(runs("fig3")).query(f"model == '{model}' and hidden == {hidden}")
+    assert len(own) == 50
+    return own["operations"].iloc[0], int(own["success"].sum())
+
+
+@lru_cache
+def controlled(name, metric, kind, recurrent):
+    """A metric of a control's runs, by seed."""
+    own = sharing.controls(runs(f"controls_{name}")).query("kind == @kind and recurrent == @recurrent")
+    return own.set_index("seed")[metric]
+
+
+def percent_fixed(start, recurrent):
+    return 100 * controlled("match", "accuracy", f"HetSynLIF, {start} start, fixed", recurrent).mean()
+
+
+def runs_away():
+    """Errors of R-HetSynLIF from the wide start, fixed: in how many seeds they are larger than learned; the largest."""
+    fixed, own = (controlled("pattern", "mse", f"HetSynLIF, wide start{end}", True) for end in (", fixed", ""))
+    return NUMBER[(fixed > own).sum()], fixed.max()
+
+
 def better(level, other, recurrent):
     """In how many seeds the error is lower."""
     return NUMBER[(error(level, recurrent) < error(other, recurrent)).sum()]
@@ -269,6 +294,19 @@ PROSE = [
     ("16", "their mean errors, {:.3f} and {:.3f}",
      lambda: [error(n, True, "wide").mean() for n in ("one per synapse", "16")]),
     ("16", "has {:,} trainable time constants", lambda: [time_constants(Speech(data=GENERATED))]),
+    ("17", "need {:.0f} operations per step, and {} of 50 runs succeed", lambda: priced("F-HetSynLIF", 5)),
+    ("17", "a hundred neurons of HetNeuLIF need {:.0f}, and {} succeed", lambda: priced("F-HetNeuLIF", 100)),
+    ("17", "need {:,.0f} operations and succeed in {} runs", lambda: priced("F-HetSynLIF", 20)),
+    ("17", "succeeds with twenty neurons in {} of 50 runs. It needs {:.0f} operations",
+     lambda: priced("R-HomNeuALIF", 20)[::-1]),
+    ("17", "less than half of the {:.0f} of the smallest R-HetSynLIF, which succeeds in {}.",
+     lambda: priced("R-HetSynLIF", 5)),
+    ("17", "succeeds in all {}, but has twice", lambda: priced("R-HetSynLIF", 20)[1:]),
+    ("17", "the weights alone reach {:.1f} % feedforward", lambda: [percent_fixed("wide", False)]),
+    ("17", "a clear difference) and {:.0f} % recurrent", lambda: [percent_fixed("wide", True)]),
+    ("17", "they are worse in {} seeds of ten; in one of these the output runs away (an error of {:.0f})", runs_away),
+    ("17", "reach {:.1f} % (feedforward) and {:.1f} % (recurrent)",
+     lambda: [percent_fixed("log-uniform", recurrent) for recurrent in (False, True)]),
     ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)",
      lambda: after("longest back | all | 5")),
     ("13", "still right in {:.0f} % and recurrent ones in {:.1f} %", lambda: after("others back | all | 10")),
