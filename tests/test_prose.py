@@ -4,21 +4,25 @@ A row is a notebook, a phrase, and the numbers that fill it. The filled phrase m
 when a record or a sentence changes, the other must follow.
 """
 
+import json
 from functools import lru_cache
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from hetsyn_core.paths import ROOT
-from hetsyn_core.results import sharing, table4
+from hetsyn_core.results import cost, sharing, table4
 from hetsyn_core.results.tables import frame
 from hetsyn_core.results.verdicts import mean_interval, sign_test
 from hetsyn_core.runs import store
 from hetsyn_core.runs.experiments import jobs
 from hetsyn_core.runs.make import make_network
 from hetsyn_core.tasks import Speech
+from hetsyn_core.tasks.networks import SHAPES
 from hetsyn_core.tasks.speech import GENERATED
+from tools.benchmark import needed
 
 NUMBER = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ORDINAL = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
@@ -209,6 +213,89 @@ def runs_away():
     return NUMBER[(fixed > own).sum()], fixed.max()
 
 
+@lru_cache
+def step_ms(device):
+    """Times of a training step: one row per network, one column for each that was measured, and the floor."""
+    table = cost.timings(ROOT / "data" / "benchmark").query(f"device == '{device}'")
+    wide = table.pivot(index="network", columns="who", values="ms")
+    return wide.assign(floor=table.groupby("network")["floor"].first())
+
+
+def over(others, unit="ms"):
+    """HetSynLIF over others on a CPU, all networks."""
+    prices = cost.prices(cost.timings(ROOT / "data" / "benchmark"), unit).drop(columns="GPU")
+    return prices[[who for who in prices if others(who)]]
+
+
+LIBRARY = lambda who: who.startswith("LIF")
+
+
+def dearer():
+    """Whether a step of HetSynLIF takes less time and memory than every library's."""
+    return "less" if max(over(LIBRARY, unit).max().max() for unit in ("ms", "MB")) < 1 else "not always less"
+
+
+def longest_gain():
+    """Where the fused path gains most over the loop."""
+    gain = step_ms("cpu")["HetSynLIF, reference"] / step_ms("cpu")["HetSynLIF, fused"]
+    assert gain.min() > 1
+    return {"pattern F (Fig. 2)": "pattern generation", "pattern R (Fig. 2)": "pattern generation"}.get(gain.idxmax())
+
+
+def nearest():
+    """The library and the network with the smallest advantage of HetSynLIF, and whether the other two are far."""
+    prices = over(LIBRARY).droplevel("machine")
+    network, who = prices.stack().idxmax()
+    assert (prices.loc["S-MNIST (Table 2)"].drop(who) < 0.1).all()
+    return {"LIF, snntorch 1.0.0": "snnTorch"}[who], network.removesuffix(" (Table 2)")
+
+
+@lru_cache
+def growth(device):
+    """Rows of the benchmark's growth on a device, with "x"."""
+    report = json.loads((ROOT / "data" / "benchmark" / f"growth_{device}.json").read_text())
+    table = pd.DataFrame(report["growth"]).dropna(subset="median_s")
+    return table.assign(x=[row["synapses" if row["axis"] == "neurons" else row["axis"]] for _, row in table.iterrows()])
+
+
+def grown(axis, who="HetSynLIF, fused", device="cpu"):
+    """Seconds of a step by size."""
+    own = growth(device).query("axis == @axis and who == @who")
+    return own.set_index("x")["median_s"]
+
+
+def exponent(axis):
+    own = grown(axis).iloc[-3:]
+    return np.polyfit(np.log(own.index), np.log(own), 1)[0]
+
+
+def over_floor():
+    """The largest and the smallest network, its synapses and its time over the floor."""
+    own = growth("cpu").query("axis == 'neurons' and who == 'HetSynLIF, fused'")
+    ratio = (own["median_s"] / own["floor_s"]).to_numpy()
+    return own["x"].iloc[-1], ratio[-1], own["x"].iloc[0], ratio[0]
+
+
+def over_other(who):
+    """Of the smallest and the largest network."""
+    ratio = grown("neurons") / grown("neurons", who)
+    return ratio.iloc[[0, -1]]
+
+
+def flat():
+    own = pd.concat([grown(axis, who, "gpu") for axis in ("steps", "batch") for who in (
+        "HetSynLIF, fused", "HomNeuLIF, fused")])  # fmt: skip
+    return (1e3 * own).agg(["min", "max"])
+
+
+@lru_cache
+def operations_counted():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HETSYN_RECORDS", str(ROOT / "data"))
+        clocked = cost.inferences()["all"].unstack("machine")[cost.CLOCKED].unstack("variant")
+    return (clocked["HetSynLIF"] / clocked["HomNeuLIF"]).agg(["min", "max"])
+
+
 def better(level, other, recurrent):
     """In how many seeds the error is lower."""
     return NUMBER[(error(level, recurrent) < error(other, recurrent)).sum()]
@@ -254,6 +341,23 @@ PROSE = [
     ("07", "`F, decay`, is {} of the twelve", lambda: [place("F, decay")]),
     ("07", "it is {:.0f} to {:.0f} %", lambda: after_reset("F, decay", "F, log_tau x10")),
     ("07", "it stays above {:.0f} %", lambda: [np.floor(after_reset("F, log_tau", "R, tau")[0])]),
+    ("15", "a time constant per synapse costs {:.0f} to {:.0f} times as many", operations_counted),
+    ("15", "the {:.0f} to {:.0f} times that `14_counting` counts", operations_counted),
+    ("15", "For speech the loop keeps {:.1f} GB, for S-MNIST {:.1f} GB",
+     lambda: [needed(shape) / 1e9 for shape in SHAPES[-2:]]),
+    ("15", "faster than the loop, most of all in {}", lambda: [longest_gain()]),
+    ("15", "Among the libraries {} comes nearest in {}:", nearest),
+    ("15", "On the GPU a fused step takes {:.0f} to {:.0f} ms",
+     lambda: step_ms("cuda").filter(like="fused").stack().agg(["min", "max"])),
+    ("15", "takes {} time and less memory than each", lambda: [dearer()]),
+    ("15", "are {:.2f} in steps, {:.2f} in trials and {:.2f} in synapses",
+     lambda: [exponent(axis) for axis in ("steps", "batch", "neurons")]),
+    ("15", "With {:,} synapses HetSynLIF takes {:.1f} times its floor; with {:,} it takes {:.0f} times", over_floor),
+    ("15", "goes from {:.1f} with 1,300 synapses to {:.1f} with 320,800", lambda: over_other("HomNeuLIF, fused")),
+    ("15", "the plain loop takes {:.0f} times", lambda: [1 / over_other("HetSynLIF, reference").iloc[-1]]),
+    ("15", "flat in steps and in trials, {:.0f} to {:.0f} ms", flat),
+    ("15", "in the card's memory ({:.0f} ms), and beyond 256 the plain loop runs ({:.0f} ms)",
+     lambda: 1e3 * grown("neurons", device="gpu").iloc[-2:]),
     ("16", "groups {} of ten do, with 256 {}",
      lambda: [NUMBER[learn("16", **SMALL, start="paper")], every(learn("256", **SMALL, start="paper"))]),
     ("16", "With one time constant and with four {} run learns",
