@@ -169,7 +169,8 @@ def test_prices_are_quotients_and_no_gpu_is_not_measured(tmp_path):
 
 def test_ranges_are_over_all_networks_and_a_device_without_times_is_not_measured():
     row = lambda network, who, ms: {
-        "machine": "this", "device": "cpu", "network": network, "who": who, "ms": ms, "MB": 2.0, "floor": 1, "missing": ""
+        "machine": "this", "device": "cpu", "network": network, "who": who,
+        "ms": ms, "MB": 2.0, "floor": 1, "missing": "",
     }  # fmt: skip
     rows = [row(n, "HetSynLIF, fused", 2.0) for n in "ab"]
     rows += [row("a", "HomNeuLIF, fused", 1.0), row("b", "HomNeuLIF, fused", 2.0)]
