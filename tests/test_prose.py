@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hetsyn_core.drawing import biology
 from hetsyn_core.paths import ROOT
-from hetsyn_core.results import cost, sharing, table4
-from hetsyn_core.results.tables import frame
+from hetsyn_core.results import cost, sharing, speech, table4
+from hetsyn_core.results.tables import epoch_curves, frame
 from hetsyn_core.results.verdicts import mean_interval, sign_test
 from hetsyn_core.runs import store
 from hetsyn_core.runs.experiments import jobs
@@ -213,6 +214,81 @@ def runs_away():
     return NUMBER[(fixed > own).sum()], fixed.max()
 
 
+SPEECH_MODELS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
+
+
+def points(metric, name="fig4"):
+    """Percent of each run on speech, one row per seed, one column per variant."""
+    return 100 * runs(name).pivot(index="seed", columns="variant", values=metric)
+
+
+def lead(metric, name="fig4"):
+    """Of R-HetSynLIF over R-HetNeuLIF, in points."""
+    own = points(metric, name)
+    return (own["HetSynLIF"] - own["HetNeuLIF"]).mean()
+
+
+def ends_higher():
+    """Whether those that learn time constants reach 80 % early, and all their runs end above all others."""
+    progress = speech.progress(epoch_curves(records("fig4"))).rename(index=lambda name: name.removeprefix("R-"))
+    fixed, learned = progress.loc[list(SPEECH_MODELS[:2])], progress.loc[list(SPEECH_MODELS[2:])]
+    assert progress.iloc[:, 1].min() > 10 and 1.5 < progress.iloc[:, 2].max() < 2.5
+    early = learned.iloc[:, 0].max() < fixed.iloc[:, 0].min() / 2
+    return early and learned["lowest run"].min() > fixed["highest run"].max()
+
+
+def first_run(variant):
+    """Test accuracy after each epoch of the run that is shown, in percent."""
+    (record,) = [r for r in records("fig4") if r.detail and r.run.variant == variant]
+    return 100 * record.test_curve["accuracy"].astype(float)
+
+
+def choosing_adds():
+    """To whom the best test epoch adds least."""
+    return (points("best_test_accuracy") - points("accuracy")).mean().idxmin()
+
+
+def chosen_epochs():
+    epochs = [record.chosen_epoch + 1 for record in records("fig4_held_out")]
+    return min(epochs), max(epochs)
+
+
+def two_held_out():
+    """What eight speakers instead of ten cost at the last epoch, and what lies between the two choices of an epoch."""
+    two = list(SPEECH_MODELS[2:])
+    cost = points("accuracy")[two].mean() - points("accuracy", "fig4_held_out").mean()
+    choice = points("best_test_accuracy")[two].mean() - points("chosen_test_accuracy", "fig4_held_out").mean()
+    return (int(cost.min()), int(np.ceil(cost.max()))), sorted(choice.round())
+
+
+def lost(metric):
+    """Points less than on clean speech, means of the variants."""
+    return (points("accuracy") - points(metric)).mean()
+
+
+def spared(metric):
+    """What R-HetSynLIF loses, as a share of the least that another loses."""
+    own = lost(metric)
+    return own["HetSynLIF"] / own.drop("HetSynLIF").min()
+
+
+def as_others(metric):
+    """Whether R-HetSynLIF loses as many points as the others do, to a point."""
+    others = lost(metric).drop("HetSynLIF")
+    return others.min() - 1 < lost(metric)["HetSynLIF"] < others.max() + 1
+
+
+def shown_taus(when):
+    (record,) = [r for r in records("fig4") if r.detail and r.run.variant == "HetSynLIF"]
+    return biology.pooled([record], when)
+
+
+def tails():
+    """Pathways of which a few synapses are longer than 125 bins, but fewer than one in a hundred."""
+    assert all(taus.max() <= 20 for taus in shown_taus("before").values())
+    return [name for name, taus in shown_taus("after").items() if 0 < (taus > 125).mean() < 0.005]
+
+
 @lru_cache
 def step_ms(device):
     """Times of a training step: one row per network, one column for each that was measured, and the floor."""
@@ -341,6 +417,35 @@ PROSE = [
     ("07", "`F, decay`, is {} of the twelve", lambda: [place("F, decay")]),
     ("07", "it is {:.0f} to {:.0f} %", lambda: after_reset("F, decay", "F, log_tau x10")),
     ("07", "it stays above {:.0f} %", lambda: [np.floor(after_reset("F, log_tau", "R, tau")[0])]),
+    ("09", "80 % in {} the epochs, and they end higher", lambda: ["less than half" if ends_higher() else "half"]),
+    ("09", "ends {:.1f} points below its best epoch, which was epoch {}",
+     lambda: [first_run("HomNeuLIF").max() - first_run("HomNeuLIF")[-1], first_run("HomNeuLIF").argmax() + 1]),
+    ("09", "and choosing adds {:.1f} points", lambda: [first_run("HetSynLIF").max() - first_run("HetSynLIF")[-1]]),
+    ("09", "it adds least to R-{}, and **", lambda: [choosing_adds()]),
+    ("09", "**{} of the lead of R-HetSynLIF over R-HetNeuLIF is gone**",
+     lambda: ["most" if lead("best_test_accuracy") < lead("accuracy") / 2 else "not most"]),
+    ("09", "costs {} to {} points at the last epoch", lambda: [NUMBER[n] for n in two_held_out()[0]]),
+    ("09", "where R-HetSynLIF leads by {:.1f} points", lambda: [lead("accuracy", "fig4_held_out")]),
+    ("09", "between {} and {}, when the learning rate", chosen_epochs),
+    ("09", "is {:.1f} % (R-HetSynLIF) and {:.1f} % (R-HetNeuLIF)",
+     lambda: points("chosen_test_accuracy", "fig4_held_out").mean()[["HetSynLIF", "HetNeuLIF"]]),
+    ("09", "So {} to {} points lie", lambda: [NUMBER[int(n)] for n in two_held_out()[1]]),
+    ("09", "costs every variant {} than a point", lambda: ["less" if lost("deleted 0.08").max() < 1 else "more"]),
+    ("09", "costs R-HetSynLIF {} less", lambda: ["much" if spared("deleted 0.32") < 0.7 else "a little"]),
+    ("09", "recognise {} of the words or more",
+     lambda: ["about half" if points("deleted 0.64").mean().min() > 47 else "less than half"]),
+    ("09", "R-HetSynLIF leads by {} more", lambda: ["far" if lead("deleted 0.64") > 5 * lead("accuracy") else "no"]),
+    ("09", "starts at {:.1f} bins and falls to {:.1f} in this run, which is {:.0f} ms of sound", lambda: [
+        *(np.median(shown_taus(when)["readout"]) for when in ("before", "after")),
+        4 * np.median(shown_taus("after")["readout"])]),
+    ("09", "Some {} in a hundred end above 20", lambda: [
+        "two or three" if 2 < 100 * runs("fig4", variant="HetSynLIF")["readout_above_20"].mean() < 3 else "other"]),
+    ("09", "R-HetNeuLIF and R-HetSynLIF lose {} to the fastest speech than to the slowest", lambda: [
+        "more" if (lost("warped -0.5") > lost("warped 0.5"))[list(SPEECH_MODELS[2:])].all() else "not more"]),
+    ("09", "at both ends it loses {} points as the others",
+     lambda: ["about as many" if as_others("warped -0.5") and as_others("warped 0.5") else "other"]),
+    ("09", "In all but the {} a few synapses",
+     lambda: ["".join(name for name in shown_taus("after") if name not in tails())]),
     ("15", "a time constant per synapse costs {:.0f} to {:.0f} times as many", operations_counted),
     ("15", "the {:.0f} to {:.0f} times that `14_counting` counts", operations_counted),
     ("15", "For speech the loop keeps {:.1f} GB, for S-MNIST {:.1f} GB",
