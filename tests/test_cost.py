@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -170,3 +171,16 @@ def test_a_network_and_its_task_agree_on_tiny_numbers():
     flushed = {shape.name for shape in SHAPES if shape.tiny_is_zero}
     assert flushed == {"S-MNIST (Table 2)"} and SequentialDigits.tiny_is_zero
     assert not any(task.tiny_is_zero for task in (PatternGeneration, MatchToSample, Speech))
+
+
+def test_ranges_are_over_all_networks_and_a_device_without_times_is_not_measured():
+    row = lambda network, who, ms: {
+        "machine": "this", "device": "cpu", "network": network, "who": who,
+        "ms": ms, "MB": 2.0, "floor": 1, "missing": "",
+    }  # fmt: skip
+    rows = [row(n, "HetSynLIF, fused", 2.0) for n in "ab"]
+    rows += [row("a", "HomNeuLIF, fused", 1.0), row("b", "HomNeuLIF, fused", 2.0)]
+    rows += [row("a", "LIF, one", 4.0), row("a", "LIF, two", 8.0)]
+    found = cost.ranges(pd.DataFrame(rows))
+    assert list(found["time, CPU"]) == ["1.00 to 2.00", "not measured", "0.25 to 0.50"]
+    assert set(found["time, GPU"]) == {"not measured"} and found.loc["other libraries", "memory, CPU"] == "1.00 to 1.00"

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from made_up import made_up
 
+from hetsyn_core.drawing import rivals
+from hetsyn_core.drawing import sharing as draw
 from hetsyn_core.model.layer import VARIANTS
 from hetsyn_core.results import ledger
 from hetsyn_core.results import sharing as groups
@@ -30,30 +32,60 @@ def grid(runs=10, **levels):
 
 
 @pytest.mark.parametrize(
-    "settings, p, lines",
+    "settings, p, level, sharing",
     [
-        ({}, 600, [RANDOM]),
-        ({"groups": 16}, 16, [RANDOM]),
-        ({"groups": 16, "grouped_by": "pre"}, 16, [PRE]),
-        ({"groups": 256, "grouped_by": "pre"}, 30, [PRE]),  # no more than there are input channels
-        ({"variant": "HetNeuLIF"}, 20, [POST]),
-        ({"groups": 1}, 1, [RANDOM, PRE, POST]),
+        ({}, 600, "one per synapse", "HetSynLIF"),
+        ({"groups": 16}, 16, "16", RANDOM),
+        ({"groups": 16, "grouped_by": "pre"}, 16, "16", PRE),
+        ({"groups": 16, "grouped_by": "post"}, 16, "16", POST),
+        ({"groups": 256, "grouped_by": "pre"}, 30, "one per neuron", PRE),  # no more than there are input channels
+        ({"variant": "HetNeuLIF"}, 20, "one per neuron", "HetNeuLIF"),
+        ({"groups": 1, "grouped_by": "post"}, 1, "1", RANDOM),
     ],
 )
-def test_time_constants_are_counted_in_a_network_and_a_run_stands_on_its_lines(settings, p, lines):
+def test_time_constants_are_counted_in_a_network_with_who_shares_them(settings, p, level, sharing):
     found = all_of([MatchToSample(hidden=20, tau_s=WIDE, **settings)])
     table = groups.counted(frame(found))
-    assert list(table["P"]) == [p] * len(lines) and list(table["line"]) == lines
+    assert (list(table["P"]), list(table["level"]), list(table["sharing"])) == ([p], [level], [sharing])
     assert set(table["start"]) == {"wide"} and set(table["percent"]) == {90}
     assert set(table["to_95"]) == {1001}  # never reached
 
 
-def test_a_line_for_each_way_to_share_on_a_logarithmic_axis():
-    found = all_of(job.run for job in jobs("groups_match", "smoke"))
+def shared(*kinds, accuracy=lambda run: 0.9):
+    """Ten runs of each kind, counted."""
+    runs = [MatchToSample(hidden=20, seed=seed, **kind) for kind in kinds for seed in range(10)]
+    return groups.counted(frame(all_of(runs, accuracy)))
+
+
+def test_numbers_of_time_constants_stand_in_order_each_on_its_tick():
+    kinds = {"groups": 64}, {}, {"groups": 16}, {"variant": "HetNeuLIF"}, {"groups": 16, "grouped_by": "pre"}
+    table = shared(*kinds)
+    assert list(table["level"].cat.categories) == ["16", "one per neuron", "64", "one per synapse"]
     _, ax = plt.subplots()
-    groups.against_p(ax, groups.counted(frame(found)), "percent")
-    assert ax.get_xscale() == "log" and ax.get_legend() is None
+    draw.against_p(ax, table, "percent")
+    marks = {line.get_marker(): line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1}
+    assert marks["D"] == 3 and marks["^"] == 1  # alone on their ticks
+    assert marks["v"] == -0.16  # two kinds stand beside the tick
     plt.close()
+
+
+def test_a_mean_is_one_of_numbers_on_a_logarithmic_axis_too():
+    table = shared({"groups": 1}).assign(mse=[1, 100] * 5)
+    _, ax = plt.subplots()
+    ax.set_yscale("log")
+    draw.error(ax, table)
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "o"] == [50.5]
+    plt.close()
+
+
+def test_no_line_joins_two_points():
+    for kinds, n in (({"groups": 1}, {}), 0), (({"groups": 1}, {"groups": 4}, {}), 1):
+        _, ax = plt.subplots()
+        draw.learned(ax, shared(*kinds, accuracy=lambda run: 0.8 + 0.02 * run.seed))
+        assert sum(line.get_color() == draw.SHARED and len(line.get_xdata()) > 2 for line in ax.lines) == n
+        percent = {line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 1}
+        assert percent == {50}  # 90 % and more have learned
+    plt.close("all")
 
 
 def test_operations_of_a_step_are_those_counted_by_hand():
@@ -126,3 +158,14 @@ def test_controls_are_told_apart():
         "HetNeuLIF, as large",
         "HomNeuALIF, as large",
     ]
+
+
+def test_of_controls_every_run_is_a_dot_and_fixed_ones_are_hollow():
+    found = all_of(job.run for job in jobs("controls_match", "smoke", {"recurrent": False, "seed": [0, 1]}))
+    _, ax = plt.subplots()
+    rivals.controls(ax, groups.controls(frame(found)), "accuracy")
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in dots] == [2] * 8
+    assert [line.get_markerfacecolor() == "none" for line in dots] == [False, True] * 3 + [False] * 2
+    assert [text.get_text() for text in ax.get_yticklabels()][-1] == "HomNeuALIF, as large"
+    plt.close()

@@ -4,18 +4,26 @@ A row is a notebook, a phrase, and the numbers that fill it. The filled phrase m
 when a record or a sentence changes, the other must follow.
 """
 
+import json
 from functools import lru_cache
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
+from hetsyn_core.drawing import biology
 from hetsyn_core.paths import ROOT
-from hetsyn_core.results import table4
-from hetsyn_core.results.tables import frame
+from hetsyn_core.results import cost, sharing, speech, table4
+from hetsyn_core.results.tables import epoch_curves, frame
 from hetsyn_core.results.verdicts import mean_interval, sign_test
 from hetsyn_core.runs import store
 from hetsyn_core.runs.experiments import jobs
+from hetsyn_core.runs.make import make_network
+from hetsyn_core.tasks import Speech
+from hetsyn_core.tasks.networks import SHAPES
+from hetsyn_core.tasks.speech import GENERATED
+from tools.benchmark import needed
 
 NUMBER = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ORDINAL = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
@@ -138,6 +146,242 @@ def heard(intervention):
     return 100 * runs("mechanism_speech")[intervention].item()
 
 
+@lru_cache
+def shared(name):
+    """Runs of an experiment on shared time constants."""
+    return sharing.counted(runs(name))
+
+
+def learn(level, who="random groups", **settings):
+    """How many runs learn match-to-sample with so many time constants."""
+    own = shared("groups_match")
+    own = own[(own["level"] == level) & (own["sharing"] == who)]
+    for column, value in settings.items():
+        own = own[own[column] == value]
+    return int(own["success"].sum())
+
+
+def every(count, n=10):
+    return "all" if count == n else "not all"
+
+
+SMALL = dict(hidden=20, recurrent=False)
+ALL_SYNAPSES = dict(level="one per synapse", who="HetSynLIF")
+
+
+def speed(start):
+    """Median iterations to 95 % with one time constant per synapse, the fastest and the slowest of four networks."""
+    own = shared("groups_match").query(f"level == 'one per synapse' and start == '{start}'")
+    return own.groupby(["recurrent", "hidden"])["to_95"].median().agg(["min", "max"])
+
+
+def speeds_fall():
+    """Whether the median with more random groups is never higher than with fewer, and mostly lower."""
+    own = shared("groups_match").query("sharing in ('random groups', 'HetSynLIF')")
+    medians = own.groupby(["recurrent", "hidden", "start", "P"])["to_95"].median()
+    steps = medians.groupby(level=[0, 1, 2]).diff().dropna()
+    return (steps <= 0).all() and (steps < 0).mean() > 0.5
+
+
+def error(level, recurrent, start="paper"):
+    """Mean error of pattern generation."""
+    own = shared("groups_pattern").query(f"level == '{level}' and recurrent == {recurrent} and start == '{start}'")
+    return own[own["sharing"] != "HetNeuLIF"].set_index("seed")["mse"]
+
+
+@lru_cache
+def priced(model, hidden):
+    """Operations per step, and how many of 50 runs succeed (Fig. 3)."""
+    own = sharing.with_costs(runs("fig3")).query(f"model == '{model}' and hidden == {hidden}")
+    assert len(own) == 50
+    return own["operations"].iloc[0], int(own["success"].sum())
+
+
+@lru_cache
+def controlled(name, metric, kind, recurrent):
+    """A metric of a control's runs, by seed."""
+    own = sharing.controls(runs(f"controls_{name}")).query("kind == @kind and recurrent == @recurrent")
+    return own.set_index("seed")[metric]
+
+
+def percent_fixed(start, recurrent):
+    return 100 * controlled("match", "accuracy", f"HetSynLIF, {start} start, fixed", recurrent).mean()
+
+
+def runs_away():
+    """Errors of R-HetSynLIF from the wide start, fixed: in how many seeds they are larger than learned; the largest."""
+    fixed, own = (controlled("pattern", "mse", f"HetSynLIF, wide start{end}", True) for end in (", fixed", ""))
+    return NUMBER[(fixed > own).sum()], fixed.max()
+
+
+SPEECH_MODELS = "HomNeuLIF", "HomNeuALIF", "HetNeuLIF", "HetSynLIF"
+
+
+def points(metric, name="fig4"):
+    """Percent of each run on speech, one row per seed, one column per variant."""
+    return 100 * runs(name).pivot(index="seed", columns="variant", values=metric)
+
+
+def lead(metric, name="fig4"):
+    """Of R-HetSynLIF over R-HetNeuLIF, in points."""
+    own = points(metric, name)
+    return (own["HetSynLIF"] - own["HetNeuLIF"]).mean()
+
+
+def ends_higher():
+    """Whether those that learn time constants reach 80 % early, and all their runs end above all others."""
+    progress = speech.progress(epoch_curves(records("fig4"))).rename(index=lambda name: name.removeprefix("R-"))
+    fixed, learned = progress.loc[list(SPEECH_MODELS[:2])], progress.loc[list(SPEECH_MODELS[2:])]
+    assert progress.iloc[:, 1].min() > 10 and 1.5 < progress.iloc[:, 2].max() < 2.5
+    early = learned.iloc[:, 0].max() < fixed.iloc[:, 0].min() / 2
+    return early and learned["lowest run"].min() > fixed["highest run"].max()
+
+
+def first_run(variant):
+    """Test accuracy after each epoch of the run that is shown, in percent."""
+    (record,) = [r for r in records("fig4") if r.detail and r.run.variant == variant]
+    return 100 * record.test_curve["accuracy"].astype(float)
+
+
+def choosing_adds():
+    """To whom the best test epoch adds least."""
+    return (points("best_test_accuracy") - points("accuracy")).mean().idxmin()
+
+
+def chosen_epochs():
+    epochs = [record.chosen_epoch + 1 for record in records("fig4_held_out")]
+    return min(epochs), max(epochs)
+
+
+def two_held_out():
+    """What eight speakers instead of ten cost at the last epoch, and what lies between the two choices of an epoch."""
+    two = list(SPEECH_MODELS[2:])
+    cost = points("accuracy")[two].mean() - points("accuracy", "fig4_held_out").mean()
+    choice = points("best_test_accuracy")[two].mean() - points("chosen_test_accuracy", "fig4_held_out").mean()
+    return (int(cost.min()), int(np.ceil(cost.max()))), sorted(choice.round())
+
+
+def lost(metric):
+    """Points less than on clean speech, means of the variants."""
+    return (points("accuracy") - points(metric)).mean()
+
+
+def spared(metric):
+    """What R-HetSynLIF loses, as a share of the least that another loses."""
+    own = lost(metric)
+    return own["HetSynLIF"] / own.drop("HetSynLIF").min()
+
+
+def as_others(metric):
+    """Whether R-HetSynLIF loses as many points as the others do, to a point."""
+    others = lost(metric).drop("HetSynLIF")
+    return others.min() - 1 < lost(metric)["HetSynLIF"] < others.max() + 1
+
+
+def shown_taus(when):
+    (record,) = [r for r in records("fig4") if r.detail and r.run.variant == "HetSynLIF"]
+    return biology.pooled([record], when)
+
+
+def tails():
+    """Pathways of which a few synapses are longer than 125 bins, but fewer than one in a hundred."""
+    assert all(taus.max() <= 20 for taus in shown_taus("before").values())
+    return [name for name, taus in shown_taus("after").items() if 0 < (taus > 125).mean() < 0.005]
+
+
+@lru_cache
+def step_ms(device):
+    """Times of a training step: one row per network, one column for each that was measured, and the floor."""
+    table = cost.timings(ROOT / "data" / "benchmark").query(f"device == '{device}'")
+    wide = table.pivot(index="network", columns="who", values="ms")
+    return wide.assign(floor=table.groupby("network")["floor"].first())
+
+
+def over(others, unit="ms"):
+    """HetSynLIF over others on a CPU, all networks."""
+    prices = cost.prices(cost.timings(ROOT / "data" / "benchmark"), unit).drop(columns="GPU")
+    return prices[[who for who in prices if others(who)]]
+
+
+LIBRARY = lambda who: who.startswith("LIF")
+
+
+def dearer():
+    """Whether a step of HetSynLIF takes less time and memory than every library's."""
+    return "less" if max(over(LIBRARY, unit).max().max() for unit in ("ms", "MB")) < 1 else "not always less"
+
+
+def longest_gain():
+    """Where the fused path gains most over the loop."""
+    gain = step_ms("cpu")["HetSynLIF, reference"] / step_ms("cpu")["HetSynLIF, fused"]
+    assert gain.min() > 1
+    return {"pattern F (Fig. 2)": "pattern generation", "pattern R (Fig. 2)": "pattern generation"}.get(gain.idxmax())
+
+
+def nearest():
+    """The library and the network with the smallest advantage of HetSynLIF, and whether the other two are far."""
+    prices = over(LIBRARY).droplevel("machine")
+    network, who = prices.stack().idxmax()
+    assert (prices.loc["S-MNIST (Table 2)"].drop(who) < 0.1).all()
+    return {"LIF, snntorch 1.0.0": "snnTorch"}[who], network.removesuffix(" (Table 2)")
+
+
+@lru_cache
+def growth(device):
+    """Rows of the benchmark's growth on a device, with "x"."""
+    report = json.loads((ROOT / "data" / "benchmark" / f"growth_{device}.json").read_text())
+    table = pd.DataFrame(report["growth"]).dropna(subset="median_s")
+    return table.assign(x=[row["synapses" if row["axis"] == "neurons" else row["axis"]] for _, row in table.iterrows()])
+
+
+def grown(axis, who="HetSynLIF, fused", device="cpu"):
+    """Seconds of a step by size."""
+    own = growth(device).query("axis == @axis and who == @who")
+    return own.set_index("x")["median_s"]
+
+
+def exponent(axis):
+    own = grown(axis).iloc[-3:]
+    return np.polyfit(np.log(own.index), np.log(own), 1)[0]
+
+
+def over_floor():
+    """The largest and the smallest network, its synapses and its time over the floor."""
+    own = growth("cpu").query("axis == 'neurons' and who == 'HetSynLIF, fused'")
+    ratio = (own["median_s"] / own["floor_s"]).to_numpy()
+    return own["x"].iloc[-1], ratio[-1], own["x"].iloc[0], ratio[0]
+
+
+def over_other(who):
+    """Of the smallest and the largest network."""
+    ratio = grown("neurons") / grown("neurons", who)
+    return ratio.iloc[[0, -1]]
+
+
+def flat():
+    own = pd.concat([grown(axis, who, "gpu") for axis in ("steps", "batch") for who in (
+        "HetSynLIF, fused", "HomNeuLIF, fused")])  # fmt: skip
+    return (1e3 * own).agg(["min", "max"])
+
+
+@lru_cache
+def operations_counted():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HETSYN_RECORDS", str(ROOT / "data"))
+        clocked = cost.inferences()["all"].unstack("machine")[cost.CLOCKED].unstack("variant")
+    return (clocked["HetSynLIF"] / clocked["HomNeuLIF"]).agg(["min", "max"])
+
+
+def better(level, other, recurrent):
+    """In how many seeds the error is lower."""
+    return NUMBER[(error(level, recurrent) < error(other, recurrent)).sum()]
+
+
+def time_constants(task):
+    """All that are trained in a network."""
+    return sum(layer.decay_parameter.numel() for layer in make_network(task).layers)
+
+
 # fmt: off
 PROSE = [
     ("02", "its mean distance is {:.3f} instead of {:.3f}, and that of F-HetSynLIF is {:.3f}",
@@ -173,6 +417,105 @@ PROSE = [
     ("07", "`F, decay`, is {} of the twelve", lambda: [place("F, decay")]),
     ("07", "it is {:.0f} to {:.0f} %", lambda: after_reset("F, decay", "F, log_tau x10")),
     ("07", "it stays above {:.0f} %", lambda: [np.floor(after_reset("F, log_tau", "R, tau")[0])]),
+    ("09", "80 % in {} the epochs, and they end higher", lambda: ["less than half" if ends_higher() else "half"]),
+    ("09", "ends {:.1f} points below its best epoch, which was epoch {}",
+     lambda: [first_run("HomNeuLIF").max() - first_run("HomNeuLIF")[-1], first_run("HomNeuLIF").argmax() + 1]),
+    ("09", "and choosing adds {:.1f} points", lambda: [first_run("HetSynLIF").max() - first_run("HetSynLIF")[-1]]),
+    ("09", "it adds least to R-{}, and **", lambda: [choosing_adds()]),
+    ("09", "**{} of the lead of R-HetSynLIF over R-HetNeuLIF is gone**",
+     lambda: ["most" if lead("best_test_accuracy") < lead("accuracy") / 2 else "not most"]),
+    ("09", "costs {} to {} points at the last epoch", lambda: [NUMBER[n] for n in two_held_out()[0]]),
+    ("09", "where R-HetSynLIF leads by {:.1f} points", lambda: [lead("accuracy", "fig4_held_out")]),
+    ("09", "between {} and {}, when the learning rate", chosen_epochs),
+    ("09", "is {:.1f} % (R-HetSynLIF) and {:.1f} % (R-HetNeuLIF)",
+     lambda: points("chosen_test_accuracy", "fig4_held_out").mean()[["HetSynLIF", "HetNeuLIF"]]),
+    ("09", "So {} to {} points lie", lambda: [NUMBER[int(n)] for n in two_held_out()[1]]),
+    ("09", "costs every variant {} than a point", lambda: ["less" if lost("deleted 0.08").max() < 1 else "more"]),
+    ("09", "costs R-HetSynLIF {} less", lambda: ["much" if spared("deleted 0.32") < 0.7 else "a little"]),
+    ("09", "recognise {} of the words or more",
+     lambda: ["about half" if points("deleted 0.64").mean().min() > 47 else "less than half"]),
+    ("09", "R-HetSynLIF leads by {} more", lambda: ["far" if lead("deleted 0.64") > 5 * lead("accuracy") else "no"]),
+    ("09", "starts at {:.1f} bins and falls to {:.1f} in this run, which is {:.0f} ms of sound", lambda: [
+        *(np.median(shown_taus(when)["readout"]) for when in ("before", "after")),
+        4 * np.median(shown_taus("after")["readout"])]),
+    ("09", "Some {} in a hundred end above 20", lambda: [
+        "two or three" if 2 < 100 * runs("fig4", variant="HetSynLIF")["readout_above_20"].mean() < 3 else "other"]),
+    ("09", "R-HetNeuLIF and R-HetSynLIF lose {} to the fastest speech than to the slowest", lambda: [
+        "more" if (lost("warped -0.5") > lost("warped 0.5"))[list(SPEECH_MODELS[2:])].all() else "not more"]),
+    ("09", "at both ends it loses {} points as the others",
+     lambda: ["about as many" if as_others("warped -0.5") and as_others("warped 0.5") else "other"]),
+    ("09", "In all but the {} a few synapses",
+     lambda: ["".join(name for name in shown_taus("after") if name not in tails())]),
+    ("15", "a time constant per synapse costs {:.0f} to {:.0f} times as many", operations_counted),
+    ("15", "the {:.0f} to {:.0f} times that `14_counting` counts", operations_counted),
+    ("15", "For speech the loop keeps {:.1f} GB, for S-MNIST {:.1f} GB",
+     lambda: [needed(shape) / 1e9 for shape in SHAPES[-2:]]),
+    ("15", "faster than the loop, most of all in {}", lambda: [longest_gain()]),
+    ("15", "Among the libraries {} comes nearest in {}:", nearest),
+    ("15", "On the GPU a fused step takes {:.0f} to {:.0f} ms",
+     lambda: step_ms("cuda").filter(like="fused").stack().agg(["min", "max"])),
+    ("15", "takes {} time and less memory than each", lambda: [dearer()]),
+    ("15", "are {:.2f} in steps, {:.2f} in trials and {:.2f} in synapses",
+     lambda: [exponent(axis) for axis in ("steps", "batch", "neurons")]),
+    ("15", "With {:,} synapses HetSynLIF takes {:.1f} times its floor; with {:,} it takes {:.0f} times", over_floor),
+    ("15", "goes from {:.1f} with 1,300 synapses to {:.1f} with 320,800", lambda: over_other("HomNeuLIF, fused")),
+    ("15", "the plain loop takes {:.0f} times", lambda: [1 / over_other("HetSynLIF, reference").iloc[-1]]),
+    ("15", "flat in steps and in trials, {:.0f} to {:.0f} ms", flat),
+    ("15", "in the card's memory ({:.0f} ms), and beyond 256 the plain loop runs ({:.0f} ms)",
+     lambda: 1e3 * grown("neurons", device="gpu").iloc[-2:]),
+    ("16", "groups {} of ten do, with 256 {}",
+     lambda: [NUMBER[learn("16", **SMALL, start="paper")], every(learn("256", **SMALL, start="paper"))]),
+    ("16", "With one time constant and with four {} run learns",
+     lambda: [NUMBER[learn("1", **SMALL) + learn("4", **SMALL, start="paper")]]),
+    ("16", "30 input channels {} run learns",
+     lambda: [NUMBER[learn("one per neuron", "groups by presynaptic neuron", **SMALL, start="paper")]]),
+    ("16", "From the wide start {} of ten runs learn with 16 random groups, and {} with 64",
+     lambda: [NUMBER[learn("16", **SMALL, start="wide")], every(learn("64", **SMALL, start="wide"))]),
+    ("16", "{} run learns. Each neuron now", lambda: ["every" if all(
+        learn("one per neuron", "groups by presynaptic neuron", hidden=20, recurrent=r, start="wide") == 10
+        for r in (False, True)) else "not every"]),
+    ("16", "(HetNeuLIF) {} of ten runs learn",
+     lambda: [NUMBER[learn("one per neuron", "HetNeuLIF", **SMALL, start="wide")]]),
+    ("16", "start {} of 40 runs learn with 256 random groups", lambda: [learn("256", start="paper")]),
+    ("16", "with 256 random groups per layer {} of 40 runs", lambda: [learn("256", start="paper")]),
+    ("16", "networks need few: with 16, {} of ten", lambda: {
+        NUMBER[learn("16", hidden=n, recurrent=False, start="wide")] for n in (20, 100)}),
+    ("16", "with 16, {} of ten runs learn with 20 neurons, and {} of ten with 100",
+     lambda: [NUMBER[learn("16", hidden=n, recurrent=True, start="wide")] for n in (20, 100)]),
+    ("16", "With one per synapse {} run learns", lambda: ["every" if learn(**ALL_SYNAPSES) == 80 else "not every"]),
+    ("16", "is {:,}, {:,}, {:,} and {:,} time constants", lambda: [
+        shared("groups_match").query(f"level == 'one per synapse' and recurrent == {r} and hidden == {n}")["P"].iloc[0]
+        for r in (False, True) for n in (20, 100)]),
+    ("16", "more time constants {} learn more slowly", lambda: ["never" if speeds_fall() else "sometimes"]),
+    ("16", "needs {:.0f} to {:.0f} iterations in the four", lambda: speed("wide")),
+    ("16", "from the paper's start it needs {:.0f} to {:.0f}", lambda: speed("paper")),
+    ("16", "(mean errors {:.3f} and {:.3f}). 256 do better: {:.3f}, lower than one per synapse in {} seeds of ten",
+     lambda: [*(error(n, False).mean() for n in ("16", "one per synapse", "256")),
+              better("256", "one per synapse", False)]),
+    ("16", "a lower error than one per synapse, in {} seeds of ten", lambda: [better("256", "one per synapse", False)]),
+    ("16", "16 hardly help ({:.3f}, where one gives {:.3f})", lambda: [error(n, True).mean() for n in ("16", "1")]),
+    ("16", "falls to {:.3f}, but that is still more than twice the {:.3f}",
+     lambda: [error(n, True).mean() for n in ("256", "one per synapse")]),
+    ("16", "its mean error is {:.3f} instead of {:.3f} with 256, and lower in {} of ten seeds",
+     lambda: [*(error(n, True).mean() for n in ("one per synapse", "256")), better("one per synapse", "256", True)]),
+    ("16", "one per synapse a little ({:.3f}) and makes 16 groups worse ({:.3f})",
+     lambda: [error(n, False, "wide").mean() for n in ("one per synapse", "16")]),
+    ("16", "their mean errors, {:.3f} and {:.3f}",
+     lambda: [error(n, True, "wide").mean() for n in ("one per synapse", "16")]),
+    ("16", "has {:,} trainable time constants", lambda: [time_constants(Speech(data=GENERATED))]),
+    ("17", "need {:.0f} operations per step, and {} of 50 runs succeed", lambda: priced("F-HetSynLIF", 5)),
+    ("17", "a hundred neurons of HetNeuLIF need {:.0f}, and {} succeed", lambda: priced("F-HetNeuLIF", 100)),
+    ("17", "need {:,.0f} operations and succeed in {} runs", lambda: priced("F-HetSynLIF", 20)),
+    ("17", "succeeds with twenty neurons in {} of 50 runs. It needs {:.0f} operations",
+     lambda: priced("R-HomNeuALIF", 20)[::-1]),
+    ("17", "less than half of the {:.0f} of the smallest R-HetSynLIF, which succeeds in {}.",
+     lambda: priced("R-HetSynLIF", 5)),
+    ("17", "succeeds in all {}, but has twice", lambda: priced("R-HetSynLIF", 20)[1:]),
+    ("17", "the weights alone reach {:.1f} % feedforward", lambda: [percent_fixed("wide", False)]),
+    ("17", "a clear difference) and {:.0f} % recurrent", lambda: [percent_fixed("wide", True)]),
+    ("17", "they are worse in {} seeds of ten; in one of these the output runs away (an error of {:.0f})", runs_away),
+    ("17", "reach {:.1f} % (feedforward) and {:.1f} % (recurrent)",
+     lambda: [percent_fixed("log-uniform", recurrent) for recurrent in (False, True)]),
     ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)",
      lambda: after("longest back | all | 5")),
     ("13", "still right in {:.0f} % and recurrent ones in {:.1f} %", lambda: after("others back | all | 10")),

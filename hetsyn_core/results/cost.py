@@ -237,3 +237,29 @@ def prices(table: pd.DataFrame, unit: str = "ms") -> pd.DataFrame:
     gpu = table[(table["device"] == "cuda") & (table["who"] == "HetSynLIF, fused")].set_index("network")[unit]
     on_gpu = [f"{gpu[name]:.2f}" if name in gpu else "not measured" for _, name in wide.index]
     return wide.rdiv(mine, axis=0).assign(GPU=on_gpu)
+
+
+def ranges(table: pd.DataFrame) -> pd.DataFrame:
+    """Lowest and highest quotient of the fused HetSynLIF over the others, over all networks, as text.
+
+    Args:
+        table: of `timings`.
+
+    Returns:
+        One row each for HomNeuLIF in the same kernels, the plain loop, and all other libraries together; "time, CPU",
+        "time, GPU" and "memory, CPU".
+    """
+    columns = {"time, CPU": ("cpu", "ms"), "time, GPU": ("cuda", "ms"), "memory, CPU": ("cpu", "MB")}
+    found = {name: _ranges(table[table["device"] == device], unit) for name, (device, unit) in columns.items()}
+    rows = ["HomNeuLIF, fused", "HetSynLIF, reference", "other libraries"]
+    return pd.DataFrame(found, index=rows).fillna("not measured").rename_axis("HetSynLIF, fused /")
+
+
+def _ranges(table: pd.DataFrame, unit: str) -> dict[str, str]:
+    wide = table.pivot(index=["machine", "network"], columns="who", values=unit)
+    if "HetSynLIF, fused" not in wide:
+        return {}
+    over = wide.rdiv(wide.pop("HetSynLIF, fused"), axis=0).stack().dropna().reset_index(name="quotient")
+    who = over["who"].where(over["who"].isin(["HomNeuLIF, fused", "HetSynLIF, reference"]), "other libraries")
+    spans = over.groupby(who)["quotient"].agg(["min", "max"])
+    return {name: f"{row['min']:.2f} to {row['max']:.2f}" for name, row in spans.iterrows()}

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 
 from ..runs.experiments import RIVALS, parameters
 from ..runs.make import make_network
@@ -13,46 +11,44 @@ from ..runs.record import Record
 from ..tasks.task import Task
 from . import cost, tables
 
-RANDOM, PRE, POST = "random groups of synapses", "by presynaptic neuron", "by postsynaptic neuron"
+RANDOM, PRE, POST = "random groups", "groups by presynaptic neuron", "groups by postsynaptic neuron"
 STARTS = {"paper": "from the paper's start", "wide": "from the wide start"}
 WIDE = "one per synapse, wide start"
-LOOK = {RANDOM: ("black", "o"), PRE: ("#D55E00", "v"), POST: ("#005A9C", "^")}
+PER_NEURON, PER_SYNAPSE = "one per neuron", "one per synapse"
+LAST = 3  # epochs of a speech run that are averaged: single ones jump
 
 
 def counted(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs of an experiment with P, once for each line they belong to.
+    """Runs of an experiment with how many time constants a layer has, and who shares them.
 
     Returns:
-        ``runs`` with "P", the trainable time constants of the first layer, counted in a network; "line", who shares
-        them; for match-to-sample "percent" correct.
+        ``runs`` with "P", the trainable time constants of the first layer, counted in a network; "level", P as text,
+        or `PER_NEURON` or `PER_SYNAPSE` (ordered); "sharing", who shares them: `RANDOM`, `PRE`, `POST`, or the variant
+        that has one per neuron or per synapse; for match-to-sample "percent" correct.
     """
     bare = [run.replace(seed=0) for run in runs["run"]]  # one network for all seeds
     counts = {run: make_network(run).layers[0].decay_parameter.numel() for run in dict.fromkeys(bare)}
-    table = runs.assign(P=[counts[run] for run in bare], line=[lines(run) for run in bare])
+    table = runs.assign(P=[counts[run] for run in bare], sharing=[sharing(run) for run in bare])
+    level = pd.Series([_level(run, counts[run]) for run in bare], runs.index)
+    order = table["P"].groupby(level).min().sort_values(kind="stable").index
+    order = [name for name in order if name != PER_SYNAPSE] + [PER_SYNAPSE] * (PER_SYNAPSE in order)
+    table["level"] = pd.Categorical(level, order, ordered=True)
     if "accuracy" in table:
         table["percent"] = 100 * table["accuracy"]
-    return table.explode("line", ignore_index=True)
+    return table
 
 
-def lines(run: Task) -> list[str]:
-    """The lines of a run; one time constant for all synapses begins all three."""
-    if run.groups == 1:
-        return [RANDOM, PRE, POST]
-    if run.variant == "HetNeuLIF":
-        return [POST]
-    return [{"random": RANDOM, "pre": PRE, "post": POST}[run.grouped_by]]
+def sharing(run: Task) -> str:
+    """Who shares the time constants of a run; one for all synapses of a layer counts as a random group."""
+    if not run.groups:
+        return run.variant
+    return RANDOM if run.groups == 1 else {"random": RANDOM, "pre": PRE, "post": POST}[run.grouped_by]
 
 
-def against_p(ax: Axes, table: pd.DataFrame, y: str, **labels) -> None:
-    """Mean over runs against P with its bootstrap 95 % interval, one line for each way to share."""
-    sns.lineplot(
-        table, x="P", y=y, hue="line", style="line", ax=ax, errorbar=("ci", 95), err_style="bars", seed=0,
-        hue_order=list(LOOK), palette={line: color for line, (color, _) in LOOK.items()}, style_order=list(LOOK),
-        markers={line: marker for line, (_, marker) in LOOK.items()}, dashes=False, markersize=5, markeredgewidth=0,
-    )  # fmt: skip
-    ax.set(**{"xscale": "log", "xlabel": "time constants"} | labels)
-    if legend := ax.get_legend():
-        legend.remove()
+def _level(run: Task, p: int) -> str:
+    if not run.groups:
+        return PER_SYNAPSE if run.variant == "HetSynLIF" else PER_NEURON
+    return PER_NEURON if p < run.groups else f"{p:,}"  # no more groups than neurons
 
 
 def speech(found: Sequence[Record]) -> pd.DataFrame:
@@ -66,7 +62,7 @@ def speech(found: Sequence[Record]) -> pd.DataFrame:
     Returns:
         "time constants" of a layer, in words; "seed"; "epoch"; test accuracy in "percent".
     """
-    words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": "one per neuron", "HetSynLIF": "one per synapse"}
+    words = {"HomNeuLIF": "one, fixed", "HetNeuLIF": PER_NEURON, "HetSynLIF": PER_SYNAPSE}
 
     def kind(variant: str, start: str, groups: float | None) -> str:
         if start == "wide":
@@ -78,6 +74,12 @@ def speech(found: Sequence[Record]) -> pd.DataFrame:
     kinds = [kind(*row) for row in points[["variant", "start", "groups"]].itertuples(index=False)]
     table = points[["seed", "epoch", "percent"]].assign(**{"time constants": kinds})
     return table[table["epoch"] <= table.groupby("time constants")["epoch"].max().min()]
+
+
+def last_epochs(heard: pd.DataFrame) -> pd.DataFrame:
+    """Mean "percent" of each run of `speech` over the last epochs."""
+    late = heard[heard["epoch"] > heard["epoch"].max() - LAST]
+    return late.groupby(["time constants", "seed"], sort=False)["percent"].mean().reset_index()
 
 
 def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
