@@ -15,7 +15,6 @@ import nbformat
 import pytest
 
 from hetsyn_core.paths import ROOT
-from hetsyn_core.results.ledger import figure_label
 from hetsyn_core.runs.experiments import EXPERIMENTS
 from tools import site
 
@@ -43,6 +42,16 @@ def test_the_map_names_every_figure_and_the_notebook_that_draws_it():
     mapped = {(f, n) for row in MAP for f in site.names(row["figure"]) for n in site.names(row["notebook"])}
     assert mapped == drawn
     assert cells("figure") >= {path.stem for path in (ROOT / "figures").glob("*.png")}
+
+
+def figure_label(panel):
+    """The figure or table of a panel: "Fig. 3" of "3D" or "3D, 3F", "Table 1" of "T1"."""
+    panel = panel.split(",")[0]
+    if panel.startswith("T"):
+        return f"Table {panel[1:]}"
+    if panel == "beyond":
+        return "beyond the paper"
+    return "Fig. " + (panel if panel.startswith("A") else panel.rstrip("ABCDEFG"))
 
 
 def test_the_map_has_every_figure_and_table_that_the_ledger_judges():

@@ -38,7 +38,7 @@ def hand_in(folder, files, times=None):
 
 def chosen(folder, files, times=None):
     """What is chosen of the files of one student, ada, and the paths that are left over."""
-    (submission,) = hand_in(folder, {f"ada/{name}": content for name, content in files.items()}, times).submissions
+    (submission,) = hand_in(folder, {f"ada/{name}": content for name, content in files.items()}, times)[0]
     one = choose(submission, [EXERCISE])
     return one.found["small"], one.left
 
@@ -189,11 +189,11 @@ def test_students_of_a_platforms_package(tmp_path):
         "small.ipynb": solved(),
         "list.xlsx": b"",
     }
-    class_ = hand_in(tmp_path, files)
+    handed_in, nobodys = hand_in(tmp_path, files)
     students = ["Grace Hopper_888", "ben", "cem", "dora", "lovelaceada_12345", "lovelaceada_77777"]
-    assert [one.student for one in class_.submissions] == students
-    assert class_.nobodys == ["list.xlsx", "small.ipynb"]
-    found = [choose(one, [EXERCISE]).found["small"] for one in class_.submissions]
+    assert [one.student for one in handed_in] == students
+    assert nobodys == ["list.xlsx", "small.ipynb"]
+    found = [choose(one, [EXERCISE]).found["small"] for one in handed_in]
     assert {one.kind for one in found} == {Kind.OWN}
     assert found[4].beside == {PurePosixPath("helper.py"): b"x = 1"}
 
@@ -214,7 +214,7 @@ def test_a_zip_is_looked_into_and_does_no_harm(tmp_path):
         "ada/b.zip": b"no zip",
         "ada/c.zip": zipped({"1.zip": zipped({"2.zip": inner})}),
     }
-    (submission,) = hand_in(tmp_path / "bad", bad).submissions
+    (submission,), _ = hand_in(tmp_path / "bad", bad)
     assert submission.files == []
     text = said(submission.remarks, Look.YES)
     assert text.count("leads out of it") == 3 and "b.zip cannot be opened" in text and "2.zip was left out" in text
@@ -225,7 +225,7 @@ def test_much_that_is_packed_small_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr("tools.coursework.choosing.MOST_MB", 1)
     large = zipped({"a.txt": b" " * 600_000})
     inner = {f"{k}.zip": large + b" " * 600_000 for k in range(2)}
-    (submission,) = hand_in(tmp_path / "zips", {"ada/a.zip": zipped(inner)}).submissions
+    (submission,), _ = hand_in(tmp_path / "zips", {"ada/a.zip": zipped(inner)})
     assert submission.files == [] and "zips of more than 1 MB" in said(submission.remarks, Look.YES)
     many = {"small.ipynb": solved()} | {f"x/{k}/small.ipynb": b" " * 600_000 for k in range(3)}
     found, left = chosen(tmp_path / "many", {"a.zip": zipped(many)})

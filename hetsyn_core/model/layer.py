@@ -140,26 +140,19 @@ class Layer(nn.Module):
         self.parameterization = parameterization
         self.tied = tau_reset_ms is None
         self.reset_decay = None if self.tied else float(decay_from_tau(tau_reset_ms, dt_ms))
-        self.adaptation = None
-        if adaptation is not None:
-            self.adaptation = (float(decay_from_tau(adaptation[0], dt_ms)), adaptation[1])
+        self.adaptation = adaptation and (float(decay_from_tau(adaptation[0], dt_ms)), adaptation[1])
 
-        def normal(*size: int) -> Tensor:
-            return torch.randn(size, generator=generator)
-
+        normal = lambda *size: torch.randn(size, generator=generator)
         self.weight = nn.Parameter(normal(n_post, n_pre) / math.sqrt(max(n_pre, 1)))
         self.recurrent_weight = nn.Parameter(normal(n_post, n_post) / math.sqrt(n_post)) if recurrent else None
 
         tau = draw_tau(tau_s, shape, generator).clamp(min=dt_ms)  # no synapse is faster than one step
         self.decay_parameter = nn.Parameter(parameter_from_tau(tau, dt_ms, parameterization), requires_grad=trainable)
+        self.register_buffer("frozen", None)
         if frozen:
-            order = torch.randperm(tau.numel(), generator=generator)
-            mask = torch.zeros(tau.numel(), dtype=torch.bool)
-            mask[order[: round(frozen * tau.numel())]] = True
-            self.register_buffer("frozen", mask.view(shape))
+            chosen = torch.randperm(tau.numel(), generator=generator)[: round(frozen * tau.numel())]
+            self.frozen = torch.zeros(tau.numel(), dtype=torch.bool).index_fill(0, chosen, True).view(shape)
             self.register_buffer("initial", self.decay_parameter.detach().clone())
-        else:
-            self.frozen = None
 
     def decay(self) -> Tensor:
         """All decay factors r: (), (post, 1) or (post, pre + recurrent)."""
@@ -189,16 +182,12 @@ class Layer(nn.Module):
 
     def rest(self, batch: int) -> LayerState:
         """The state of a layer that has had no input yet: zeros."""
-        zeros, n_post = self.weight.new_zeros, self.n_post
-
-        def currents(n_pre: int) -> Tensor:
-            return zeros(batch, n_post) if self.sharing.neuron_has_one else zeros(batch, n_post, n_pre)
-
+        silent = self.weight.new_zeros(batch, self.n_post)
+        rest = lambda w: silent if self.sharing.neuron_has_one else self.weight.new_zeros(batch, *w.shape)
         if not self.spiking:
-            return LayerState(currents(self.n_pre))
-        recurrent = None if self.recurrent_weight is None else currents(n_post)
-        silent = zeros(batch, n_post)
-        return LayerState(currents(self.n_pre), NeuronState(silent, silent, silent, recurrent))
+            return LayerState(rest(self.weight))
+        recurrent = None if self.recurrent_weight is None else rest(self.recurrent_weight)
+        return LayerState(rest(self.weight), NeuronState(silent, silent, silent, recurrent))
 
     def forward(
         self, x: Tensor, state: LayerState | None = None, *, using: ModuleType | None = None
@@ -273,10 +262,9 @@ class Traces(NamedTuple):
 
     def cpu(self) -> "Traces":
         """The same on the CPU, without gradients."""
-        lists = ([x.detach().cpu() for x in own] for own in (self.potential, self.spikes))
-        spikes = None if self.readout_spikes is None else self.readout_spikes.detach().cpu()
-        state = None if self.state is None else self.state.detach().to("cpu")
-        return Traces(*lists, self.readout.detach().cpu(), spikes, state)
+        moved = lambda x: None if x is None else x.detach().to("cpu")
+        lists = ([moved(x) for x in own] for own in self[:2])
+        return Traces(*lists, *map(moved, self[2:]))
 
 
 class Network(nn.Module):
@@ -336,23 +324,11 @@ class Network(nn.Module):
         v = as_variant(variant, sharing)
         if tau_s is None:
             tau_s = TAU_S_DRAWN if v.trainable else TAU_S_FIXED
+        of_layers = dict(tau_s=tau_s, dt_ms=dt_ms, tau_reset_ms=tau_reset_ms, threshold=threshold)
+        of_layers |= dict(surrogate=surrogate, frozen=frozen, parameterization=parameterization)
         # All arguments, for `files.save`, but for the source of random draws.
-        self.settings = {
-            "sizes": tuple(sizes),
-            "variant": variant,
-            "sharing": sharing,
-            "recurrent": recurrent,
-            "tau_s": tau_s,
-            "adaptation": adaptation,
-            "readout": readout,
-            "dropout": dropout,
-            "dt_ms": dt_ms,
-            "tau_reset_ms": tau_reset_ms,
-            "threshold": threshold,
-            "surrogate": surrogate,
-            "frozen": frozen,
-            "parameterization": parameterization,
-        }
+        self.settings = dict(sizes=tuple(sizes), variant=variant, sharing=sharing, recurrent=recurrent)
+        self.settings |= dict(adaptation=adaptation, readout=readout, dropout=dropout, **of_layers)
         self.dropout = float(dropout)
         last = len(sizes) - 2
         self.layers = nn.ModuleList(
@@ -361,17 +337,11 @@ class Network(nn.Module):
                 n_post,
                 sharing=v.sharing,
                 trainable=v.trainable,
-                tau_s=tau_s,
-                dt_ms=dt_ms,
                 recurrent=recurrent and k < last,
                 spiking=readout == "spiking" or k < last,
-                tau_reset_ms=tau_reset_ms,
-                threshold=threshold,
                 adaptation=adaptation if v.adapts and k < last else None,
-                surrogate=surrogate,
-                frozen=frozen,
-                parameterization=parameterization,
                 generator=generator,
+                **of_layers,
             )
             for k, (n_pre, n_post) in enumerate(pairwise(sizes))
         )

@@ -15,20 +15,7 @@ from ..runs.experiments import RIVALS, nearest
 from ..tasks.speech import FSDD, REGENERATED, SHD, TI46, TIDIGITS
 from . import table4
 from .sharing import as_busy
-from .verdicts import (
-    Better,
-    Counted,
-    Mean,
-    MoreOften,
-    Near,
-    Ranked,
-    Ratio,
-    Rule,
-    Share,
-    at_least,
-    at_most,
-    between,
-)
+from .verdicts import Better, Counted, Mean, MoreOften, Near, Ranked, Ratio, Rule, Share, at_least, at_most, between
 
 NOT_ASKED = "not asked"  # by the paper
 TABLE3 = "table3"  # stands for an experiment: the networks are counted (`cost.table3`), none is trained
@@ -41,7 +28,7 @@ NOT_THE_PAPERS = {
 
 @dataclass(frozen=True)
 class Where:
-    """The runs with some settings. A function, such as max, chooses one of the values that are there."""
+    """The runs with some settings: a value, several in a tuple, or a function, such as max, that chooses one."""
 
     settings: tuple[tuple[str, object], ...]
 
@@ -49,7 +36,8 @@ class Where:
         for name, value in self.settings:
             if runs.empty or name not in runs:
                 return runs.iloc[:0]
-            runs = runs[runs[name] == (value(runs[name]) if callable(value) else value)]
+            wanted = value(runs[name]) if callable(value) else value
+            runs = runs[runs[name].isin(wanted) if isinstance(wanted, tuple) else runs[name] == wanted]
         return runs
 
 
@@ -93,11 +81,6 @@ def both(text: str, experiment: str, rule: Rule, *over: str, **settings) -> tupl
         Part(f"{name}{text}", experiment, where(recurrent=recurrent, **settings), rule, over)
         for name, recurrent in (("F", False), ("R", True))
     )
-
-
-def at_rates(runs: pd.DataFrame, rates: tuple[float, ...]) -> pd.DataFrame:
-    """The runs with these learning rates."""
-    return runs[runs["lr"].isin(rates)] if "lr" in runs else runs
 
 
 def at_best_rate(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -182,9 +165,8 @@ CLAIMS = (
 
     # Figs. A1 to A3: learning rates, three targets, long delays, added noise
     Claim("A1", "F-HetSynLIF learns fastest at other learning rates as well", BEST, (
-        Part("rate {lr:g}", "figA1", partial(at_rates, rates=RATES), FASTEST, ("lr",)),
-        Part("rate {lr:g}, not in the paper", "figA1", partial(at_rates, rates=MORE_RATES), FASTEST, ("lr",),
-             decides=False))),
+        Part("rate {lr:g}", "figA1", where(lr=RATES), FASTEST, ("lr",)),
+        Part("rate {lr:g}, not in the paper", "figA1", where(lr=MORE_RATES), FASTEST, ("lr",), decides=False))),
     Claim("A2", "F-HetSynLIF learns three targets at once (MSE after 1000 / after 10 iterations)", "follows all three",
           one("figA2", ALL, Mean(Ratio("mse", "iterations", 1000, 10), at_most(0.25, "ours"), at_most(0.5, "ours")))),
     Claim("A3", "R-HetSynLIF stays at 100 % with a delay of 2500 ms", "100 %",

@@ -5,7 +5,7 @@ python -m hetsyn_core.results.ledger    # writes data/ledger.md, and one line pe
 Every row is computed: the numbers from the records, the verdict from the numbers. Nobody types a verdict.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,9 +63,8 @@ class Judged:
 
     def cells(self) -> list[dict[str, str | int]]:
         """What a table shows, by column: the claim, and below it its rows where there are several."""
-        claim, several = self.claim, len(self.rows) > 1
-        head = self._cells(self.decisive, claim.figure, claim.text, claim.paper)
-        if not several:
+        head = self._cells(self.decisive, self.claim.figure, self.claim.text, self.claim.paper)
+        if len(self.rows) == 1:
             return [head]
         head |= {"measured": f"{self.decisive.text}: {head['measured']}", "rule": "as its worst row"}
         below = [self._cells(row, "", f"· {row.text}" + ("" if row.decides else " *"), row.paper) for row in self.rows]
@@ -81,10 +80,8 @@ class Judged:
 def judged(profile: str = "paper") -> list[Judged]:
     """All claims, in the order of `CLAIMS`; runs that are not on record are computed first."""
     names = dict.fromkeys(part.experiment for claim in CLAIMS for part in claim.parts)
-    return judge(
-        CLAIMS,
-        {name: cost.table3() if name == TABLE3 else frame(sweep.run(jobs(name, profile), what=name)) for name in names},
-    )
+    runs = lambda name: cost.table3() if name == TABLE3 else frame(sweep.run(jobs(name, profile), what=name))
+    return judge(CLAIMS, {name: runs(name) for name in names})
 
 
 def judge(claims: tuple[Claim, ...], runs: Mapping[str, pd.DataFrame]) -> list[Judged]:
@@ -163,39 +160,23 @@ def markdown(found: list[Judged]) -> str:
     """The whole ledger: how many claims came out which way, and every claim with its rows."""
     head = "| figure | claim | paper | here | 95 % interval | n | verdict | rule |"
     lines = [counts(found), "", head, "|---|---|---|---|---|---|---|---|"]
-    for cells in (cells for one in found for cells in one.cells()):
-        shown = [str(cell).replace("|", "\\|") for cell in cells.values()]
-        lines.append(
-            "| "
-            + " | ".join(f"**{cell}**" if k in (1, 6) and cells["figure"] else cell for k, cell in enumerate(shown))
-            + " |"
-        )
+    for head, *below in (one.cells() for one in found):
+        bold = {name: f"**{head[name]}**" for name in ("claim", "verdict")}
+        lines += [_line(cells.values()) for cells in (head | bold, *below)]
     return "\n".join(lines)
 
 
 def summary(found: list[Judged]) -> str:
     """The ledger for the README: one line per claim of the paper, the worst first, with the numbers that decide."""
-    asked = sorted((one for one in found if not one.beyond), key=_worst_first)
+    asked = [one for one in found if not one.beyond]
+    asked.sort(key=lambda one: (one.verdict in NO_VERDICT, -_rank(one.verdict)))
     lines = [counts(found), "", "| figure | claim | paper | here | verdict |", "|---|---|---|---|---|"]
-    for one in asked:
-        cells = one.cells()[0]
-        shown = (cells[column] for column in ("figure", "claim", "paper", "measured", "verdict"))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")
-    return "\n".join(lines)
+    shown = ("figure", "claim", "paper", "measured", "verdict")
+    return "\n".join(lines + [_line(one.cells()[0][column] for column in shown) for one in asked])
 
 
-def _worst_first(one: Judged) -> tuple[bool, int]:
-    return one.verdict in NO_VERDICT, -_rank(one.verdict)
-
-
-def figure_label(panel: str) -> str:
-    """The figure or table of a panel: "Fig. 3" of "3D" or "3D, 3F", "Table 1" of "T1"."""
-    panel = panel.split(",")[0]
-    if panel.startswith("T"):
-        return f"Table {panel[1:]}"
-    if panel == "beyond":
-        return "beyond the paper"
-    return "Fig. " + (panel if panel.startswith("A") else panel.rstrip("ABCDEFG"))
+def _line(cells: Iterable[str | int]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def split_readme(path: Path) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,8 @@ def too_few(why: str, rule: str) -> Verdict:
 class Rule(Protocol):
     """What decides a claim."""
 
+    words: str  # the rule, for a reader
+
     def judge(self, runs: pd.DataFrame) -> Verdict: ...
 
 
@@ -101,9 +103,7 @@ def at_most(high: float, source: str) -> Range:
     return Range(-math.inf, high, source)
 
 
-def between(low: float, high: float, source: str) -> Range:
-    """Numbers from ``low`` to ``high``."""
-    return Range(low, high, source)
+between = Range
 
 
 def place(interval: tuple[float, float], full: Range, part: Range | None = None) -> str:
@@ -155,7 +155,6 @@ class Mean:
 
     @property
     def words(self) -> str:
-        """The rule."""
         return "mean; " + _ranges(self.full, self.part, _unit(self.percent))
 
     def judge(self, runs: pd.DataFrame) -> Verdict:
@@ -182,7 +181,6 @@ class Share:
 
     @property
     def words(self) -> str:
-        """The rule."""
         return f"share of runs with {self.metric} of {100 * self.level:g} %; " + _ranges(self.full, self.part, " %")
 
     def judge(self, runs: pd.DataFrame) -> Verdict:
@@ -191,14 +189,43 @@ class Share:
         if not len(values):
             return too_few("no such run", self.words)
         k, n = int((values >= self.level).sum()), len(values)
-        exact = stats.binomtest(k, n).proportion_ci(0.95, "exact")
-        found = 100 * exact.low, 100 * exact.high
+        low, high = stats.binomtest(k, n).proportion_ci(0.95, "exact")
+        found = 100 * low, 100 * high
         return decide(f"{k} of {n}", show(*found, " %"), n, place(found, self.full, self.part), self.words)
 
 
+class Against:
+    """HetSynLIF is better than each of some others, over the seeds that both have; the worst verdict counts.
+
+    Where several have it, that against the strongest of them is shown. A subclass compares two.
+    """
+
+    percent = False
+
+    def than(self, *others: str) -> Self:
+        """The same rule against others."""
+        return replace(self, others=others)
+
+    def judge(self, runs: pd.DataFrame) -> Verdict:
+        """What the comparison with the other that decides says."""
+        scores = _by_seed(runs, self.metric, (OURS, *self.others), self.percent)
+        if not {OURS, *self.others} <= set(scores.dropna(axis=1, how="all")):
+            return too_few("not all variants were run", self.words)
+        pairs = {other: scores[[OURS, other]].dropna() for other in self.others}
+        if alone := [other for other, both in pairs.items() if both.empty]:
+            return too_few(f"no seed that {alone[0]} shares", self.words)
+        found = [self.compared(other, both[OURS], both[other]) for other, both in pairs.items()]
+        verdict, _, measured, interval = max(found, key=lambda one: (ORDER.index(one[0]), one[1]))
+        return decide(measured, interval, min(map(len, pairs.values())), verdict, self.words)
+
+    def compared(self, other: str, mine: pd.Series, theirs: pd.Series) -> tuple[str, float, str, str]:
+        """Verdict, how strong the other is, and in words what was measured and its interval."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Better:
-    """HetSynLIF has a better mean of a metric than each of the others, over the seeds that both have."""
+class Better(Against):
+    """HetSynLIF has a better mean of a metric than each of the others."""
 
     metric: str
     lower: bool  # is better
@@ -206,36 +233,21 @@ class Better:
     percent: bool = False  # the metric is a share and is shown in percent
     margin: float | None = None  # of equality
 
-    def than(self, *others: str) -> "Better":
-        """The same rule against others."""
-        return replace(self, others=others)
-
     @property
     def words(self) -> str:
-        """The rule."""
         return f"mean difference to each other; {REPRODUCED}: better" + _equality(self.margin, _unit(self.percent))
 
-    def judge(self, runs: pd.DataFrame) -> Verdict:
-        """The means of HetSynLIF and of the strongest other, and the interval of their difference."""
-        pairs = _pairs(_by_seed(runs, self.metric, (OURS, *self.others), self.percent), self.others)
-        if isinstance(pairs, str):
-            return too_few(pairs, self.words)
-        sign = -1 if self.lower else 1  # so that more is better
-        gaps = {other: mean_interval(sign * (both[OURS] - both[other])) for other, both in pairs.items()}
-        found = {other: compare(gap, self.margin) for other, gap in gaps.items()}
-        rival = _strongest(found, {other: sign * both[other].mean() for other, both in pairs.items()})
-        both, unit = pairs[rival], _unit(self.percent)
-        return decide(
-            measured=f"{both[OURS].mean():.3g}{unit}; {rival} {both[rival].mean():.3g}{unit}",
-            interval="difference " + show(*sorted(sign * end for end in gaps[rival]), unit),
-            n=min(map(len, pairs.values())),
-            verdict=found[rival],
-            rule=self.words,
-        )
+    def compared(self, other: str, mine: pd.Series, theirs: pd.Series) -> tuple[str, float, str, str]:
+        """By the means, and the interval of their difference."""
+        sign, unit = -1 if self.lower else 1, _unit(self.percent)  # so that more is better
+        gap = mean_interval(sign * (mine - theirs))
+        measured = f"{mine.mean():.3g}{unit}; {other} {theirs.mean():.3g}{unit}"
+        interval = "difference " + show(*sorted(sign * end for end in gap), unit)
+        return compare(gap, self.margin), sign * theirs.mean(), measured, interval
 
 
 @dataclass(frozen=True)
-class MoreOften:
+class MoreOften(Against):
     """More runs of HetSynLIF reach a level than of each of the others, counted in pairs with the same seed."""
 
     metric: str
@@ -243,37 +255,22 @@ class MoreOften:
     others: tuple[str, ...] = OTHERS
     margin: float | None = None  # of equality, in percentage points
 
-    def than(self, *others: str) -> "MoreOften":
-        """The same rule against others."""
-        return replace(self, others=others)
-
     @property
     def words(self) -> str:
-        """The rule."""
         text = f"share of runs with {self.metric} of {100 * self.level:g} %, against each other; {REPRODUCED}: larger"
         return text + ", exact p < 0.05" + _equality(self.margin, " %")
 
-    def judge(self, runs: pd.DataFrame) -> Verdict:
-        """The counts of HetSynLIF and of the strongest other; the interval of the difference and McNemar's exact p."""
-        pairs = _pairs(_by_seed(runs, self.metric, (OURS, *self.others)), self.others)
-        if isinstance(pairs, str):
-            return too_few(pairs, self.words)
-        reached = {other: both >= self.level for other, both in pairs.items()}
-        wins = {other: int((own[OURS] & ~own[other]).sum()) for other, own in reached.items()}
-        losses = {other: int((~own[OURS] & own[other]).sum()) for other, own in reached.items()}
-        gaps = {other: share_difference(wins[other], losses[other], len(pairs[other])) for other in pairs}
-        p = {other: sign_test(wins[other], losses[other]) for other in pairs}
-        found = {other: compare(gap, self.margin) for other, gap in gaps.items()}
-        found |= {other: INCONCLUSIVE for other in pairs if found[other] in (REPRODUCED, NOT) and p[other] >= 0.05}
-        rival = _strongest(found, {other: own[other].mean() for other, own in reached.items()})
-        mine, theirs, n = reached[rival][OURS].sum(), reached[rival][rival].sum(), len(reached[rival])
-        return decide(
-            measured=f"{mine} of {n}; {rival} {theirs}",
-            interval=f"difference {show(*gaps[rival], ' %')}, p {_p(p[rival])}",
-            n=min(map(len, pairs.values())),
-            verdict=found[rival],
-            rule=self.words,
-        )
+    def compared(self, other: str, mine: pd.Series, theirs: pd.Series) -> tuple[str, float, str, str]:
+        """By the counts: the interval of the difference, and McNemar's exact p."""
+        mine, theirs = mine >= self.level, theirs >= self.level
+        wins, losses, n = int((mine & ~theirs).sum()), int((~mine & theirs).sum()), len(mine)
+        gap, p = share_difference(wins, losses, n), sign_test(wins, losses)
+        verdict = compare(gap, self.margin)
+        if verdict in (REPRODUCED, NOT) and p >= 0.05:
+            verdict = INCONCLUSIVE
+        shown_p = "< 0.001" if p < 0.001 else f"= {p:.2g}"
+        interval = f"difference {show(*gap, ' %')}, p {shown_p}"
+        return verdict, theirs.mean(), f"{mine.sum()} of {n}; {other} {theirs.sum()}", interval
 
 
 @dataclass(frozen=True)
@@ -320,7 +317,6 @@ class Near:
 
     @property
     def words(self) -> str:
-        """The rule."""
         if self.fitted:
             return "no test: of the readings other than the text's, the one that comes closest to these numbers"
         near = f"within {100 * self.full:g} % of the paper's number (ours)"
@@ -330,18 +326,17 @@ class Near:
         """The means, and the interval of each."""
         values = [runs.loc[runs[self.setting] == level, self.metric] for level in self.paper]
         gaps = [mean_interval(own) for own in values]
+        full, part = (
+            [Range((1 - share) * number, (1 + share) * number, "ours") for number in self.paper.values()]
+            for share in (self.full, self.part)
+        )
         return decide(
             measured=" / ".join(f"{own.mean():.3g}" for own in values),
             interval="; ".join(show(*gap) for gap in gaps),
             n=min(map(len, values)),
-            verdict=NO_TEST
-            if self.fitted
-            else worst(map(place, gaps, self._within(self.full), self._within(self.part))),
+            verdict=NO_TEST if self.fitted else worst(map(place, gaps, full, part)),
             rule=self.words,
         )
-
-    def _within(self, share: float) -> list[Range]:
-        return [between((1 - share) * number, (1 + share) * number, "ours") for number in self.paper.values()]
 
 
 @dataclass(frozen=True)
@@ -405,30 +400,12 @@ def _by_seed(runs: pd.DataFrame, metric: str, who: tuple[str, ...], percent: boo
     return own.pivot(index="seed", columns="who", values=metric) * (100 if percent else 1)
 
 
-def _pairs(scores: pd.DataFrame, others: tuple[str, ...]) -> dict[str, pd.DataFrame] | str:
-    """The scores of HetSynLIF and each other over the seeds that both have; or why there are none."""
-    if not {OURS, *others} <= set(scores.dropna(axis=1, how="all")):
-        return "not all variants were run"
-    pairs = {other: scores[[OURS, other]].dropna() for other in others}
-    alone = [other for other, both in pairs.items() if both.empty]
-    return f"no seed that {alone[0]} shares" if alone else pairs
-
-
-def _strongest(found: dict[str, str], scores: dict[str, float]) -> str:
-    """Of the others the one with the worst verdict for HetSynLIF, of several the one with the best score."""
-    return max(found, key=lambda other: (ORDER.index(found[other]), scores[other]))
-
-
 def _ranges(full: Range, part: Range | None, unit: str) -> str:
     return f"{REPRODUCED}: {full.words(unit)}" + (f"; {PARTLY}: {part.words(unit)}" if part else "")
 
 
 def _equality(margin: float | None, unit: str) -> str:
     return f"; {EQUAL}: within {margin:g}{unit} (ours)" if margin is not None else ""
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def _unit(percent: bool) -> str:

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.layer import Traces
-from .settings import number, whole
 from .task import TEST_BATCH, Task
 
 
@@ -84,9 +83,8 @@ class Classification(Task):
 
     def __post_init__(self):
         super().__post_init__()
-        decay = self.weight_decay
-        self.check("weight_decay", number(decay) and decay >= 0, "a number, 0 or more")
-        self.check("cosine_epochs", whole(self.cosine_epochs) and self.cosine_epochs > 0, "a positive whole number")
+        self.must_be("a number, 0 or more", "weight_decay")
+        self.must_be("a positive whole number", "cosine_epochs")
 
 
 def in_batches(

@@ -10,7 +10,6 @@ from torch import Tensor
 from ..datasets.mnist import MNIST, SMALL, Images, digits, mnist
 from ..model.layer import Traces
 from .classify import Classification
-from .settings import number, whole
 
 SOURCES = {MNIST: mnist, SMALL: digits}
 
@@ -73,10 +72,9 @@ class SequentialDigits(Classification):
     def __post_init__(self):
         super().__post_init__()
         self.check("data", self.data in SOURCES, f"one of {', '.join(SOURCES)}")
-        self.check("white", number(self.white) and self.white > 0, "a positive number")
-        self.check("normalised", isinstance(self.normalised, bool), "True or False")
-        self.check("count_scale", number(self.count_scale) and self.count_scale > 0, "a positive number")
-        self.check("validation", whole(self.validation) and self.validation >= 0, "a whole number, 0 or more")
+        self.must_be("a positive number", "white", "count_scale")
+        self.must_be("True or False", "normalised")
+        self.must_be("a whole number, 0 or more", "validation")
 
 
 @lru_cache(4)

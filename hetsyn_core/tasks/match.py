@@ -64,10 +64,9 @@ class MatchToSample(Task):
         super().__post_init__()
         rate = self.added_noise_hz
         self.check("noise_on", self.noise_on in ("all", "cues"), "'all' or 'cues'")
-        self.check(
-            "added_noise_hz", number(rate) and 0 <= rate * self.dt_ms <= 1000, "a rate of at most a spike a step"
-        )
-        self.check("delay_ms", number(self.delay_ms) and self.delay_ms >= 0, "a number, 0 or more")
+        possible = number(rate) and 0 <= rate * self.dt_ms <= 1000
+        self.check("added_noise_hz", possible, "a rate of at most a spike a step")
+        self.must_be("a number, 0 or more", "delay_ms")
         for ms in FIRST_CUE_MS, CUE_MS, self.delay_ms:
             whole_steps(ms, self.dt_ms)
 

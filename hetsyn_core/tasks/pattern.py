@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.layer import Traces
-from .settings import number, whole
+from .settings import number
 from .spikes import RATE_WEIGHT, poisson, rate_penalty
 from .task import TEMPLATE, Task
 
@@ -52,7 +52,7 @@ class PatternGeneration(Task):
     def __post_init__(self):
         super().__post_init__()
         self.check("noise_hz", number(self.noise_hz) and 0 <= self.noise_hz <= 1000, "a rate from 0 to 1000 Hz")
-        self.check("n_targets", whole(self.n_targets) and self.n_targets > 0, "a positive whole number")
+        self.must_be("a positive whole number", "n_targets")
         self.check("dt_ms", self.dt_ms == 1, "1 for pattern generation")
 
 

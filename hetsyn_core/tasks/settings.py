@@ -67,46 +67,39 @@ class Settings:
     def __post_init__(self):
         for field in fields(self):
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
-            self.check(
-                field.name, is_plain(getattr(self, field.name)), "a number, text, True, False, None or a tuple of these"
-            )
+            rule = "a number, text, True, False, None or a tuple of these"
+            self.check(field.name, is_plain(getattr(self, field.name)), rule)
         if whole(self.hidden):
             object.__setattr__(self, "hidden", (self.hidden,))
-        self.check("variant", self.variant in VARIANTS, f"one of {', '.join(VARIANTS)}")
-        positive, optional = "a positive whole number", "a positive number or None"
-        for name, known in CHOICES.items():
+        for name, known in {"variant": VARIANTS, **CHOICES}.items():
             self.check(name, getattr(self, name) in known, f"one of {', '.join(known)}")
-        for name in "recurrent", "fixed_weights":
-            self.check(name, isinstance(getattr(self, name), bool), "True or False")
+        self.must_be("True or False", "recurrent", "fixed_weights")
         learns = VARIANTS[self.variant].trainable or not self.fixed_weights
         self.check("fixed_weights", learns, f"False for {self.variant}, whose time constants do not learn")
         layers = isinstance(self.hidden, tuple) and all(whole(n) and n > 0 for n in self.hidden)
-        self.check("hidden", layers and self.hidden, f"{positive}, or one for each layer")
-        for name in "epochs", "batch":
-            self.check(name, whole(getattr(self, name)) and getattr(self, name) > 0, positive)
+        self.check("hidden", layers and self.hidden, "a positive whole number, or one for each layer")
+        self.must_be("a positive whole number", "epochs", "batch")
         for name in "iterations", "test_trials":
             value = getattr(self, name)
-            self.check(name, whole(value) and value >= 0 and (value > 0 or not self.endless), positive)
-        self.check("seed", whole(self.seed) and self.seed >= 0, "a whole number, 0 or more")
-        for name in "lr", "dt_ms", "tau_a_ms":
-            self.check(name, number(getattr(self, name)) and getattr(self, name) > 0, "a positive number")
-        for name in "decay_lr_scale", "a":
-            self.check(name, number(getattr(self, name)) and getattr(self, name) >= 0, "a number, 0 or more")
-        for name in "frozen", "dropout":
-            self.check(name, number(getattr(self, name)) and 0 <= getattr(self, name) <= 1, "a share between 0 and 1")
-        self.check("clip", self.clip is None or number(self.clip) and self.clip > 0, optional)
-        for name in "truncate", "groups":
-            value = getattr(self, name)
-            self.check(name, value is None or whole(value) and value > 0, f"{positive} or None")
+            self.check(name, whole(value) and value >= (1 if self.endless else 0), "a positive whole number")
+        self.must_be("a whole number, 0 or more", "seed")
+        self.must_be("a positive number", "lr", "dt_ms", "tau_a_ms")
+        self.must_be("a number, 0 or more", "decay_lr_scale", "a")
+        self.must_be("a share between 0 and 1", "frozen", "dropout")
+        self.must_be("a positive number or None", "clip", "tau_reset_ms")
+        self.must_be("a positive whole number or None", "truncate", "groups")
         rule = "a positive number of ms, "
         rule += '("normal" | "lognormal", centre, spread), ("uniform" | "loguniform", low, high) or None'
         self.check("tau_s", self.tau_s is None or is_tau_s(self.tau_s), rule)
-        reset = self.tau_reset_ms
-        self.check("tau_reset_ms", reset is None or number(reset) and reset > 0, optional)
-        tied = reset is not None or self.variant != "HetSynLIF"  # its neurons have no decay to tie the reset to
+        tied = self.tau_reset_ms is not None or self.variant != "HetSynLIF"  # its neurons have no decay to tie it to
         self.check("tau_reset_ms", tied, "given for HetSynLIF")
         self.check("groups", self.groups is None or self.variant == "HetSynLIF", f"None for {self.variant}")
         self.check("grouped_by", self.groups is not None or self.grouped_by == "random", "'random' without groups")
+
+    def must_be(self, rule: str, *fields: str) -> None:
+        """Raise ValueError unless some fields keep one of `RULES`; the message names the first that does not."""
+        for field in fields:
+            self.check(field, RULES[rule](getattr(self, field)), rule)
 
     def check(self, field: str, ok: bool, rule: str) -> None:
         """Raise ValueError in one line unless ``ok``."""
@@ -146,11 +139,21 @@ def number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+RULES = {
+    "True or False": lambda value: isinstance(value, bool),
+    "a positive whole number": lambda value: whole(value) and value > 0,
+    "a positive whole number or None": lambda value: value is None or whole(value) and value > 0,
+    "a whole number, 0 or more": lambda value: whole(value) and value >= 0,
+    "a positive number": lambda value: number(value) and value > 0,
+    "a positive number or None": lambda value: value is None or number(value) and value > 0,
+    "a number, 0 or more": lambda value: number(value) and value >= 0,
+    "a share between 0 and 1": lambda value: number(value) and 0 <= value <= 1,
+}
+
+
 def is_tau_s(value) -> bool:
     """Whether a setting is a time constant in ms, or names a distribution that `draw_tau` draws from."""
-    if isinstance(value, tuple) and not (len(value) == 3 and all(map(number, value[1:]))):
-        return False
-    if not isinstance(value, tuple) and not number(value):
+    if not (len(value) == 3 and all(map(number, value[1:])) if isinstance(value, tuple) else number(value)):
         return False
     try:
         draw_tau(value, (0,))  # draws nothing

@@ -16,7 +16,7 @@ from ..datasets.shd import shd
 from ..datasets.thresholds import STEP_MS
 from ..model.layer import Traces
 from .classify import Classification
-from .settings import number, whole
+from .settings import whole
 
 SHD, REGENERATED = "SHD", "SHD regenerated from HD"
 FSDD, TIDIGITS, TI46 = "Free Spoken Digit Dataset", "TIDIGITS", "TI46"
@@ -29,9 +29,7 @@ class Speech(Classification):
     dt is 1 ms in the decay formula although a bin is 4 ms, as in the paper: a "ms" of tau is one bin.
     """
 
-    data: str = (
-        REGENERATED  # what the files must be: "SHD", "SHD regenerated from HD", another of `EVENTS` or `RASTERS`
-    )
+    data: str = REGENERATED  # what the files must be, one of `EVENTS` and `RASTERS`
     hidden: tuple[int, ...] = (128, 64)
     epochs: int = 100
     weight_decay: float = 4e-3
@@ -80,9 +78,8 @@ class Speech(Classification):
 
     def __post_init__(self):
         super().__post_init__()
-        self.check("bin_ms", number(self.bin_ms) and self.bin_ms > 0, "a positive number")
-        for name in "steps", "score_from":
-            self.check(name, whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number, 0 or more")
+        self.must_be("a positive number", "bin_ms")
+        self.must_be("a whole number, 0 or more", "steps", "score_from")
         self.check("score_from", self.score_from < self.steps, f"below the {self.steps} steps")
         self.check("reading", self.reading in ("authors", "plain"), "'authors' or 'plain'")
         self.check("data", self.data in EVENTS | RASTERS, f"one of {', '.join(EVENTS | RASTERS)}")

@@ -9,7 +9,7 @@ from hetsyn_core.paths import ROOT
 
 from .matching import Exercise, Matched, match
 from .reading import read_notebook
-from .submissions import MOST_MB, File, Look, Remark, Submission, UnreadableError, exercise_of, is_notebook
+from .submissions import MOST_MB, File, Look, Remark, Submission, UnreadableError, exercise_of, is_notebook, listed
 
 MOST_BESIDE = 200  # files carried along
 MOST_BESIDE_MB = 20  # together
@@ -27,13 +27,7 @@ class Kind(IntEnum):
     OWN = 4
 
 
-DESCRIBED = {
-    Kind.SOURCE: "the published solution",
-    Kind.UNTOUCHED: "untouched",
-    Kind.UNREADABLE: "unreadable",
-    Kind.UNMARKED: "no marked cells",
-    Kind.OWN: "the same answers",
-}
+DESCRIBED = "the published solution", "untouched", "unreadable", "no marked cells", "the same answers"  # by kind
 
 
 @dataclass(frozen=True)
@@ -99,34 +93,31 @@ def _candidate(file: File, exercises: list[Exercise]) -> tuple[str, Candidate] |
     try:
         notebook, remarks = read_notebook(file.read())
     except UnreadableError as error:
-        return (
-            (named, Candidate(file, Kind.UNREADABLE, None, [Remark(f"{file.path}: {error}", Look.YES)]))
-            if named
-            else None
-        )
+        unreadable = Candidate(file, Kind.UNREADABLE, None, [Remark(f"{file.path}: {error}", Look.YES)])
+        return (named, unreadable) if named else None
     matches = [match(exercise, notebook) for exercise in exercises]
     complete = [matched for matched in matches if matched.answers and all(matched.answers.values())]
-    by_cells = complete[0].exercise.name if len(complete) == 1 else ""
-    name = by_cells or named
+    name = complete[0].exercise.name if len(complete) == 1 else named
     if not name:
         return None
     matched = next(matched for matched in matches if matched.exercise.name == name)
     remarks = remarks + matched.remarks
     if name != named:
-        remarks = [*remarks, Remark(f"{file.path} was told by its cells, not by its name")]
+        remarks.append(Remark(f"{file.path} was told by its cells, not by its name"))
+    kind = Kind.OWN
     if matched.answers and len(matched.ours) == len(matched.answers):
+        kind = Kind.SOURCE
         only = f"{file.path} is the exercise with its published solution: no work of the student's own"
-        return name, Candidate(file, Kind.SOURCE, matched, [*remarks, Remark(only, Look.YES)])
-    if matched.is_empty:
-        return name, Candidate(
-            file, Kind.UNMARKED, None, [*remarks, Remark(f"no marked cells found in {file.path}", Look.YES)]
-        )
-    if matched.is_untouched:
-        return name, Candidate(file, Kind.UNTOUCHED, matched, [*remarks, Remark("no answer was written")])
-    if matched.ours:
-        text = f"{', '.join(matched.ours)} holds the published solution"
-        remarks.append(Remark(text, Look.YES))
-    return name, Candidate(file, Kind.OWN, matched, remarks)
+        remarks.append(Remark(only, Look.YES))
+    elif matched.is_empty:
+        kind, matched = Kind.UNMARKED, None
+        remarks.append(Remark(f"no marked cells found in {file.path}", Look.YES))
+    elif matched.is_untouched:
+        kind = Kind.UNTOUCHED
+        remarks.append(Remark("no answer was written"))
+    elif matched.ours:
+        remarks.append(Remark(f"{', '.join(matched.ours)} holds the published solution", Look.YES))
+    return name, Candidate(file, kind, matched, remarks)
 
 
 def _best(candidates: list[Candidate], others: list[File]) -> Found:
@@ -139,8 +130,7 @@ def _best(candidates: list[Candidate], others: list[File]) -> Found:
         text = f"{left_out} files beside it were too many or too large to carry along"
         remarks.append(Remark(text, Look.IF_POINTS_ARE_MISSING))
     if beside:
-        names = [str(path) for path in list(beside)[:5]]
-        remarks.append(Remark(f"ran with {', '.join(names)}{', ...' if len(beside) > 5 else ''} beside it"))
+        remarks.append(Remark(f"ran with {listed(list(map(str, beside)), 5)} beside it"))
     return Found(best.kind, best.matched, beside, remarks)
 
 
@@ -148,24 +138,17 @@ def _why(best: Candidate, rest: list[Candidate]) -> list[Remark]:
     # Which of several files was taken, and whether that is certain.
     if not rest:
         return []
-    rivals = [
-        other
-        for other in rest
-        if other.kind == best.kind == Kind.OWN and [*_texts(other.matched)] != [*_texts(best.matched)]
-    ]
+    own = [other for other in rest if other.kind == best.kind == Kind.OWN]
+    rivals = [other.file for other in own if _texts(other.matched) != _texts(best.matched)]
     taken = f"of {len(rest) + 1} files {best.file.path} was graded"
-    if any(other.kind == Kind.UNREADABLE != best.kind for other in rest):
-        bad = next(other for other in rest if other.kind == Kind.UNREADABLE)
-        return [Remark(f"{taken}; not {bad.remarks[0].text}", Look.YES)]
+    if unreadable := [other for other in rest if other.kind == Kind.UNREADABLE != best.kind]:
+        return [Remark(f"{taken}; not {unreadable[0].remarks[0].text}", Look.YES)]
     if not rivals:
-        names = ", ".join(f"{other.file.path} ({DESCRIBED[other.kind]})" for other in rest[:3])
-        return [Remark(f"{taken}; not {names}{', ...' if len(rest) > 3 else ''}")]
-    names = ", ".join(str(other.file.path) for other in rivals[:3])
-    certain = all(
-        best.file.modified - other.file.modified > APART_S and best.file.archive == other.file.archive
-        for other in rivals
-    )
-    if certain:
+        names = listed([f"{other.file.path} ({DESCRIBED[other.kind]})" for other in rest])
+        return [Remark(f"{taken}; not {names}")]
+    names = ", ".join(str(file.path) for file in rivals[:3])
+    newer = (best.file.modified - file.modified > APART_S for file in rivals)
+    if all(newer) and {file.archive for file in rivals} == {best.file.archive}:
         return [Remark(f"{taken}, the newest; not {names}", Look.IF_POINTS_ARE_MISSING)]
     return [Remark(f"{taken}; {names} differs, and which is newer is not certain", Look.YES)]
 
@@ -178,12 +161,9 @@ def _lies_beside(file: File, others: list[File]) -> list[File]:
     # Those in its folder and below, but for this repository's own; nearest first.
     folder = file.path.parent
     beside = [other for other in others if other.path.is_relative_to(folder) and not is_notebook(other.name)]
-    theirs = [other for other in beside if not _is_ours(other.path.relative_to(folder))]
+    ours = lambda path: path.parts[0] in OUR_PACKAGES or (ROOT / path).exists()
+    theirs = [other for other in beside if not ours(other.path.relative_to(folder))]
     return sorted(theirs, key=lambda other: (len(other.path.parts), other.path))
-
-
-def _is_ours(path: PurePosixPath) -> bool:
-    return path.parts[0] in OUR_PACKAGES or (ROOT / path).exists()
 
 
 def _of_a_checkout(path: PurePosixPath) -> bool:

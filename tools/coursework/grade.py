@@ -25,7 +25,7 @@ from .choosing import Chosen, Found, Kind, choose
 from .feedback import page
 from .fence import Limits
 from .matching import Exercise, match, merge
-from .submissions import Look, Remark, Submission, collect, is_notebook
+from .submissions import Look, Remark, Submission, collect, is_notebook, listed
 
 GRADES = ROOT / "build" / "grades"
 NOT_HANDED_IN = "not handed in"
@@ -43,8 +43,15 @@ class Mark:
     why: str
 
 
+class Summed:
+    """What has points because its ``parts`` have them."""
+
+    points = property(lambda self: sum(part.points for part in self.parts), doc="Points reached.")
+    out_of = property(lambda self: sum(part.out_of for part in self.parts), doc="Points to be had.")
+
+
 @dataclass(frozen=True)
-class Result:
+class Result(Summed):
     """One exercise of one student.
 
     Attributes:
@@ -60,15 +67,7 @@ class Result:
     absent: str = ""
     beside: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def points(self) -> float:
-        """Points reached."""
-        return sum(mark.points for mark in self.marks)
-
-    @property
-    def out_of(self) -> float:
-        """Points to be had."""
-        return sum(mark.out_of for mark in self.marks)
+    parts = property(lambda self: self.marks)
 
     def says(self, by_hand: bool) -> list[str]:
         """The remarks for which a person should look at this grade, or the others."""
@@ -77,22 +76,14 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Summed):
     """All exercises of one student, and ``remarks`` on what was handed in as a whole."""
 
     student: str
     results: list[Result]
     remarks: list[Remark] = field(default_factory=list)
 
-    @property
-    def points(self) -> float:
-        """Points reached."""
-        return sum(result.points for result in self.results)
-
-    @property
-    def out_of(self) -> float:
-        """Points to be had."""
-        return sum(result.out_of for result in self.results)
+    parts = property(lambda self: self.results)
 
     def says(self, by_hand: bool) -> list[str]:
         """The remarks for which a person should look at this student's grade, or the others."""
@@ -199,15 +190,12 @@ def as_text(cell: str) -> str:
 
 def overall(submission: Submission, chosen: Chosen, given: list[str]) -> list[Remark]:
     """Remarks on what a student handed in as a whole: what could not be opened, and files that belong to nothing."""
-    missing = [name for name in given if chosen.found[name].kind is None]
-    remarks = list(submission.remarks)
-    if missing and chosen.left:
-        several = len(chosen.left) > 1
-        names = ", ".join(chosen.left[:3]) + (", ..." if len(chosen.left) > 3 else "")
-        text = f"{len(chosen.left)} other file{'s were' if several else ' was'} handed in: {names}"
-        likely = any(is_notebook(name) or PurePosixPath(name).suffix.lower() in PACKED for name in chosen.left)
-        remarks.append(Remark(text, Look.YES if likely or len(missing) == len(given) else Look.NO))
-    return remarks
+    missing, left = [name for name in given if chosen.found[name].kind is None], chosen.left
+    if not (missing and left):
+        return submission.remarks
+    text = f"{len(left)} other file{'s were' if len(left) > 1 else ' was'} handed in: {listed(left)}"
+    likely = any(is_notebook(name) or PurePosixPath(name).suffix.lower() in PACKED for name in left)
+    return [*submission.remarks, Remark(text, Look.YES if likely or len(missing) == len(given) else Look.NO)]
 
 
 def grade(
@@ -224,9 +212,7 @@ def grade(
 
     Args:
         submissions: see `submissions.collect`.
-        folder: where the results go.
         sources: the exercises with solutions and hidden tests, by name.
-        limits: of every notebook.
         jobs: notebooks that run at a time.
         hidden: further folders that submissions shall not see.
 
@@ -234,9 +220,9 @@ def grade(
         ValueError: nobody handed in anything, or as `collect` and `check`.
         OSError: the results cannot be written; this is tried first.
     """
-    handed_in = collect(submissions, list(sources))
+    students, nobodys = collect(submissions, list(sources))
     exercises = [Exercise(name, source) for name, source in sources.items()]
-    chosen = {submission.student: choose(submission, exercises) for submission in handed_in.submissions}
+    chosen = {submission.student: choose(submission, exercises) for submission in students}
     kinds = {name: {one.found[name].kind for one in chosen.values()} - {None} for name in sources}
     # A checkout holds all exercises; one that is nobody's own work was not set.
     given = [name for name in sources if kinds[name] - {Kind.SOURCE}] or [name for name in sources if kinds[name]]
@@ -254,14 +240,9 @@ def grade(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, running.side_by_side(jobs) as pool:
         hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
         check(exercises, limits, Path(work), hidden)
-        waiting = {
-            student: [
-                pool.submit(grade_one, exercise, one.found[exercise.name], limits, Path(work), hidden)
-                for exercise in exercises
-            ]
-            for student, one in chosen.items()
-        }
-        for submission in handed_in.submissions:
+        start = lambda found, one: pool.submit(grade_one, one, found[one.name], limits, Path(work), hidden)
+        waiting = {student: [start(own.found, one) for one in exercises] for student, own in chosen.items()}
+        for submission in students:
             student = submission.student
             results = [future.result() for future in waiting[student]]
             report = Report(student, results, overall(submission, chosen[student], given))
@@ -271,7 +252,7 @@ def grade(
                 write()
             print(f"{student:24} {report.points:5g} of {report.out_of:g}", flush=True)
     write()
-    look_by_hand(reports, handed_in.nobodys)
+    look_by_hand(reports, nobodys)
     return reports
 
 

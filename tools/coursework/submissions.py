@@ -83,16 +83,8 @@ class Submission:
     remarks: list[Remark] = field(default_factory=list)
 
 
-@dataclass
-class HandedIn:
-    """A class of submissions, sorted by student, and the files in its folder that belong to nobody."""
-
-    submissions: list[Submission]
-    nobodys: list[str]
-
-
-def collect(folder: Path, exercises: list[str]) -> HandedIn:
-    """What lies in a folder of submissions.
+def collect(folder: Path, exercises: list[str]) -> tuple[list[Submission], list[str]]:
+    """The submissions in a folder, sorted by student, and its files that belong to nobody.
 
     A student is a folder, a zip, or what a file's own name says: a learning platform's prefix
     (``adalovelace_12345_67890_small.ipynb``), or ``ada_small.ipynb`` where ``small`` is an exercise.
@@ -118,7 +110,7 @@ def collect(folder: Path, exercises: list[str]) -> HandedIn:
             nobodys.append(name)
     if not students:
         raise ValueError(f"{folder} must hold one folder per student, with their notebooks inside")
-    return HandedIn([students[name] for name in sorted(students)], nobodys)
+    return [students[name] for name in sorted(students)], nobodys
 
 
 def student_of(name: str, exercises: list[str]) -> str:
@@ -158,6 +150,11 @@ def printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
+def listed(names: list[str], most: int = 3) -> str:
+    """The first names of a list, with dots where there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def _not_theirs(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") or part in NOT_THEIRS for part in parts)
 
@@ -168,10 +165,8 @@ def _walk(folder: Path, submission: Submission) -> None:
 
     for where, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not _not_theirs((name,)))
-        for name in sorted(names):
-            path = Path(where) / name
-            if not _not_theirs((name,)):
-                _add(path, PurePosixPath(printable(path.relative_to(folder).as_posix())), submission)
+        for path in (Path(where) / name for name in sorted(names) if not _not_theirs((name,))):
+            _add(path, PurePosixPath(printable(path.relative_to(folder).as_posix())), submission)
 
 
 def _add(path: Path, shown: PurePosixPath, submission: Submission) -> None:
@@ -183,16 +178,20 @@ def _add(path: Path, shown: PurePosixPath, submission: Submission) -> None:
         return
 
     def read() -> bytes:
-        if not regular:
-            raise UnreadableError("not a file")
-        if status.st_size > LARGEST_MB * 1e6:
-            raise UnreadableError(f"larger than {LARGEST_MB} MB")
+        _check_file(regular, status.st_size)
         try:
             return path.read_bytes()
         except OSError as error:
             raise UnreadableError(f"cannot be read: {error.strerror}") from None
 
     submission.files.append(File(shown, status.st_mtime, "", status.st_size, read))
+
+
+def _check_file(regular: bool, size: int) -> None:
+    if not regular:
+        raise UnreadableError("not a file")
+    if size > LARGEST_MB * 1e6:
+        raise UnreadableError(f"larger than {LARGEST_MB} MB")
 
 
 def _open_zip(content: Path | io.BytesIO, shown: PurePosixPath, submission: Submission, depth: int) -> None:
@@ -230,10 +229,8 @@ def _open_zip(content: Path | io.BytesIO, shown: PurePosixPath, submission: Subm
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: PurePosixPath, inside: PurePosixPath) -> File:
     def read() -> bytes:
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise UnreadableError("not a file")
-        if info.file_size > LARGEST_MB * 1e6:  # zipfile stops at this size, whatever else is packed
-            raise UnreadableError(f"larger than {LARGEST_MB} MB")
+        # zipfile stops at the size that the zip names, whatever else is packed
+        _check_file(not stat.S_ISLNK(info.external_attr >> 16), info.file_size)
         try:
             return archive.read(info)
         except Exception as error:  # a password, a method that is not known, a damaged file
