@@ -106,7 +106,7 @@ def bin_events(
 
     n, size = len(events), len(events.times)
     offsets = np.zeros(n + 1, np.int64)
-    step, channel = np.empty(size, np.uint16), np.empty(size, np.uint16)
+    step, channel = np.empty((2, size), np.uint16)
     filled = np.zeros(steps * events.channels, bool)  # one recording's raster: finds cells that come twice
     for row in range(n):
         spikes = slice(events.offsets[row], events.offsets[row + 1])

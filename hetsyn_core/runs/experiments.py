@@ -251,9 +251,9 @@ def parameters(run: Task) -> int:
     """
     if run.groups:
         raise ValueError(f"Table 3 does not count groups of synapses, as in {run}")
-    layers = list(pairwise(run.sizes()))
-    last = len(layers) - 1
-    return sum(parameter_count(run.variant, *own, run.recurrent and k < last) for k, own in enumerate(layers))
+    *hidden, readout = pairwise(run.sizes())
+    layers = [(*own, run.recurrent) for own in hidden] + [(*readout, False)]
+    return sum(parameter_count(run.variant, *own) for own in layers)
 
 
 def main(arguments: list[str] | None = None) -> int:

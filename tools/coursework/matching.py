@@ -59,14 +59,11 @@ class Matched:
     @cached_property
     def answers(self) -> dict[str, list[str]]:
         """What the student wrote into the solution cells, copies in their order; untouched copies only if alone."""
-        found: dict[str, list[str]] = {name: [] for name in self.exercise.solutions}
-        for cell in self.cells:
-            if cell.name in found:
-                found[cell.name].append(cell.text)
-        return {
-            name: [text for text in texts if not same(text, self.exercise.stubs[name])] or texts[:1]
-            for name, texts in found.items()
-        }
+        answers = {}
+        for name, stub in self.exercise.stubs.items():
+            texts = [cell.text for cell in self.cells if cell.name == name]
+            answers[name] = [text for text in texts if not same(text, stub)] or texts[:1]
+        return answers
 
     @property
     def is_empty(self) -> bool:
