@@ -32,7 +32,7 @@ def pair():
 
 def taus(network):
     known = pathways(network)
-    return {name: network.layers[own.layer].decay()[:, own.columns].detach() for name, own in known.items()}
+    return {name: network.layers[k].decay()[:, columns].detach() for name, (k, columns) in known.items()}
 
 
 def differing(first, second):
@@ -129,7 +129,8 @@ def test_everything_exchanged_is_the_other_trial_and_slow_and_rest_make_everythi
     pieces = own
     for name in ("cue channels", "noise channels", "recurrent"):
         pieces = parts[name](pieces, other)
-    assert equal(exchange.onto(torch.arange(4))(own, other), pieces)
+    every = torch.ones_like(network.layers[0].decay(), dtype=torch.bool)
+    assert equal(exchange.currents(every)(own, other), pieces)
 
 
 def test_a_trial_with_everything_exchanged_goes_on_as_if_it_had_begun_as_the_other():

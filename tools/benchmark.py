@@ -30,6 +30,7 @@ from statistics import median, quantiles
 
 import numpy as np
 import torch
+from llvmlite.binding import get_host_cpu_features
 
 from hetsyn_core.model import reference
 from hetsyn_core.model.fast import dispatch as fused
@@ -228,7 +229,7 @@ def _device(device: str, threads: int, say: Callable[[str], None]) -> dict:
     name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {threads} thread(s)"
     say(f"{name}: {adds / 1e9:,.0f} G multiply-adds/s, {copied / 1e9:,.0f} GB/s copied")
     found = {"name": name, "multiply_adds_per_s": adds, "bytes_per_s": copied, "versions": _versions(device)}
-    return found if device == "cuda" else found | {"features": _features()}
+    return found if device == "cuda" else found | {"features": [f for f in FEATURES if get_host_cpu_features().get(f)]}
 
 
 def _measurements(shape: Shape, device: str, threads: int, seconds: float, peers: str | None):
@@ -276,12 +277,6 @@ def _versions(device: str) -> dict:
     return found | {"numba": numba.__version__}
 
 
-def _features() -> list[str]:
-    from llvmlite.binding import get_host_cpu_features
-
-    return [name for name in FEATURES if get_host_cpu_features().get(name)]
-
-
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -297,9 +292,8 @@ def main(arguments: list[str] | None = None) -> None:
     found = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     parser.add_argument("--device", choices=found, action="append", help="measure this one alone (default: all found)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
-    parser.add_argument(
-        "--seconds", type=float, help="for how long to repeat a step (default: 10; growth: 0.5; quick: 0.3)"
-    )
+    patience = "for how long to repeat a step (default: 10; growth: 0.5; quick: 0.3)"
+    parser.add_argument("--seconds", type=float, help=patience)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     options = parser.parse_args(arguments)
     seconds = options.seconds or (0.3 if options.quick else 0.5 if options.growth else 10.0)

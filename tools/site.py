@@ -52,15 +52,9 @@ def drawn_figures(notebook: NotebookNode) -> dict[str, str]:
 
 def pictures_without_alt(notebook: NotebookNode) -> list[str]:
     """The last line of every code cell that shows a picture but whose metadata have no "alt"."""
-    return [
-        cell.source.rstrip().splitlines()[-1]
-        for cell in notebook.cells
-        if cell.cell_type == "code" and not cell.metadata.get("alt", "").strip() and _shows_picture(cell)
-    ]
-
-
-def _shows_picture(cell: NotebookNode) -> bool:
-    return any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+    shows = lambda cell: any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+    without = [c for c in notebook.cells if c.cell_type == "code" and not c.metadata.get("alt", "").strip()]
+    return [cell.source.rstrip().splitlines()[-1] for cell in without if shows(cell)]
 
 
 def read_map(text: str) -> list[dict[str, str]]:
@@ -94,11 +88,6 @@ def described(*arguments: str, root: Path = ROOT) -> str:
     return answer.stdout.strip() or "not committed"
 
 
-def last_change(path: Path, root: Path = ROOT) -> str:
-    """Commit and day of the last change of a file of the checkout."""
-    return described("log", "-1", "--format=%h of %cs", "--", str(path.relative_to(root)), root=root)
-
-
 def provenance(figures: Iterable[str], rows: list[dict[str, str]], root: Path = ROOT) -> str:
     """A section, Markdown: of each figure its records, its command, and the versions of code and files.
 
@@ -111,23 +100,22 @@ def provenance(figures: Iterable[str], rows: list[dict[str, str]], root: Path = 
         if not own:
             raise ValueError(f"docs/map.md does not say where the figure {figure} comes from")
         files = ", ".join(f"{{download}}`{figure}.{kind} <../figures/{figure}.{kind}>`" for kind in ("png", "svg"))
-        drawn = (root / "figures" / f"{figure}.png").exists()
-        lines += [f"**{figure}**", ""]
-        lines.append(
-            f"- files: {files}; {_dated(root, f'figures/{figure}.png')}" if drawn else "- files: not drawn yet"
-        )
-        records = dict.fromkeys(name for row in own for name in names(row["records"]))
-        for name in records:
-            lines.append(f"- records: `data/records/{name}.parquet`; {_dated(root, f'data/records/{name}.parquet')}")
-        lines += [f"- records: {row['records']}" for row in own[:1] if not records]
-        lines += [f"- command: `{command}`" for command in dict.fromkeys(c for r in own for c in names(r["command"]))]
-        lines.append("")
+        drawn = root / "figures" / f"{figure}.png"
+        files = f"{files}; {_dated(drawn, root)}" if drawn.exists() else "not drawn yet"
+        records = [f"data/records/{name}.parquet" for row in own for name in names(row["records"])]
+        records = [f"`{path}`; {_dated(root / path, root)}" for path in dict.fromkeys(records)] or [own[0]["records"]]
+        commands = dict.fromkeys(command for row in own for command in names(row["command"]))
+        lines += [f"**{figure}**", "", f"- files: {files}", *(f"- records: {text}" for text in records)]
+        lines += [*(f"- command: `{command}`" for command in commands), ""]
     version = described("describe", "--always", "--dirty", "--tags", root=root)
     return "\n".join(["## Provenance", "", *lines, f"Code version of this page: `{version}`."])
 
 
-def _dated(root: Path, path: str) -> str:
-    return f"last changed in {last_change(root / path, root)}" if (root / path).exists() else "not there yet"
+def _dated(path: Path, root: Path) -> str:
+    if not path.exists():
+        return "not there yet"
+    change = described("log", "-1", "--format=%h of %cs", "--", str(path.relative_to(root)), root=root)
+    return f"last changed in {change}"
 
 
 def page(notebook: NotebookNode, rows: list[dict[str, str]], root: Path = ROOT) -> NotebookNode:
@@ -155,10 +143,8 @@ def gallery(pages: dict[str, NotebookNode], root: Path = ROOT) -> str:
                 continue  # drawn only where its records are
             link, caption = f"notebooks/{name}.html", html.escape(title(notebook))
             picture = f'<img src="_static/figures/{figure}.png" alt="{html.escape(alt or figure)}">'
-            cards.append(
-                f'<figure><a href="{link}">{picture}</a>'
-                f'<figcaption><a href="{link}">{caption}</a></figcaption></figure>'
-            )
+            caption = f'<figcaption><a href="{link}">{caption}</a></figcaption>'
+            cards.append(f'<figure><a href="{link}">{picture}</a>{caption}</figure>')
     return '<div class="gallery">\n' + "\n".join(cards) + "\n</div>"
 
 
@@ -209,9 +195,8 @@ def api(package: str) -> str:
     # As a title the full name would be too long a word for a phone.
     parts = [f"# {package}\n\nThe modules of `hetsyn_core.{package}`.\n"]
     for module in modules(package):
-        parts.append(
-            f"## {module.rpartition('.')[2]}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```\n"
-        )
+        directive = f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```\n"
+        parts.append(f"## {module.rpartition('.')[2]}\n\n{directive}")
     return "\n".join(parts)
 
 
@@ -285,11 +270,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lay_out(source)
         status = build(source, target)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        print(f"{error}: pip install -e '.[site]'", file=sys.stderr)
+    except (ValueError, ModuleNotFoundError) as error:
+        advice = ": pip install -e '.[site]'" if isinstance(error, ModuleNotFoundError) else ""
+        print(f"{error}{advice}", file=sys.stderr)
         return 1
     for path in notebooks():
         for line in pictures_without_alt(nbformat.read(path, as_version=4)):

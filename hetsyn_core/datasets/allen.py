@@ -158,11 +158,9 @@ def filters(database: str | Path) -> pd.DataFrame:
             keep = (taus["qc_pass"] | (not qc)) & (taus["cortical"] | (not cortical)) & ~(taus["at_bound"] & free)
             kept = taus[keep & ((taus["synapse_type"] == kind) | (kind == "all"))]
             pairs = {species: int((kept["species"] == species).sum()) for species in PAPER_PAIRS}
-            rows.append(
-                dict(measure=measure, fit=fit, type=kind, qc=qc, cortical=cortical, free=free)
-                | pairs
-                | dict(above_500_ms=int((kept["tau_ms"] > 500).sum()), found=pairs == PAPER_PAIRS)
-            )
+            asked = dict(measure=measure, fit=fit, type=kind, qc=qc, cortical=cortical, free=free)
+            above = int((kept["tau_ms"] > 500).sum())
+            rows.append(asked | pairs | dict(above_500_ms=above, found=pairs == PAPER_PAIRS))
     table = pd.DataFrame(rows)
     distance = sum(np.abs(np.log((table[species] + 1) / (n + 1))) for species, n in PAPER_PAIRS.items())
     return table.iloc[np.argsort(distance, kind="stable")].reset_index(drop=True)

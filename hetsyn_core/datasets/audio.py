@@ -35,19 +35,17 @@ def read(source: str | Path | bytes, name: str | None = None) -> tuple[np.ndarra
         name, source = name or str(source), expanded(source).read_bytes()
     name = name or "the recording"
     if source.startswith(b"NIST_1A") and b"shorten" in source[:1024]:
-        raise ValueError(
-            f"{name} cannot be read because it is compressed with shorten: convert the recordings with the LDC's "
-            "sph2pipe, `sph2pipe -f wav IN OUT` for each, into the same folders"
-        )
+        advice = "convert the recordings with the LDC's sph2pipe, `sph2pipe -f wav IN OUT` for each"
+        reason = f"cannot be read because it is compressed with shorten: {advice}, into the same folders"
+        raise ValueError(f"{name} {reason}")
     try:
         return soundfile.read(io.BytesIO(source))
     except soundfile.LibsndfileError as error:
-        if error.code != UNKNOWN_FORMAT:
-            raise ValueError(f"{name} cannot be read: {error.error_string}") from None
-        raise ValueError(
-            f"{name} cannot be read: its format is not known, unlike WAV, FLAC, OGG and MP3. If it is a sound (such as "
-            f'm4a), convert it with `ffmpeg -i "{name}" "{Path(name).with_suffix(".wav")}"`'
-        ) from None
+        reason = error.error_string
+        if error.code == UNKNOWN_FORMAT:
+            reason = "its format is not known, unlike WAV, FLAC, OGG and MP3. If it is a sound (such as m4a), convert "
+            reason += f'it with `ffmpeg -i "{name}" "{Path(name).with_suffix(".wav")}"`'
+        raise ValueError(f"{name} cannot be read: {reason}") from None
 
 
 def encode_file(
@@ -66,13 +64,7 @@ def encode_file(
 
 
 def mono(
-    audio: np.ndarray,
-    rate: float,
-    *,
-    offset: float,
-    lowest_rate: int,
-    shortest_s: float,
-    longest_s: float = np.inf,
+    audio: np.ndarray, rate: float, *, offset: float, lowest_rate: int, shortest_s: float, longest_s: float = np.inf
 ) -> np.ndarray:
     """A recording as one channel that swings around zero.
 

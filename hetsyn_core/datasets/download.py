@@ -64,8 +64,7 @@ def digest(data: Path | bytes, kind: str = "md5") -> str:
     """The checksum ("md5" or "sha256") of a file or of bytes, in hexadecimal digits."""
     if isinstance(data, bytes):
         return hashlib.new(kind, data).hexdigest()
-    with open(data, "rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+    return pooch.file_hash(data, kind)
 
 
 def content(archive: Path, name: str) -> bytes:

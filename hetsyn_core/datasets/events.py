@@ -106,7 +106,7 @@ def bin_events(
 
     n, size = len(events), len(events.times)
     offsets = np.zeros(n + 1, np.int64)
-    step, channel = np.empty(size, np.uint16), np.empty(size, np.uint16)
+    step, channel = np.empty((2, size), np.uint16)
     filled = np.zeros(steps * events.channels, bool)  # one recording's raster: finds cells that come twice
     for row in range(n):
         spikes = slice(events.offsets[row], events.offsets[row + 1])
@@ -126,18 +126,8 @@ def bin_events(
         start, end = offsets[row], offsets[row] + len(cells)
         step[start:end], channel[start:end] = np.divmod(cells, events.channels)
         offsets[row + 1] = end
-    total = offsets[n]
-    return Raster(
-        offsets,
-        step[:total],
-        channel[:total],
-        events.labels,
-        events.speakers,
-        steps,
-        events.channels,
-        events.classes,
-        events.source,
-    )
+    own = {name: getattr(events, name) for name in ("labels", "speakers", "channels", "classes", "source")}
+    return Raster(offsets, step[: offsets[n]], channel[: offsets[n]], steps=steps, **own)
 
 
 def _check_recordings(data: Events | Raster, *columns: np.ndarray) -> None:

@@ -44,11 +44,7 @@ def fsdd(split: Split) -> Raster:
 
 
 def recordings() -> dict[str, bytes]:
-    """The wav files by their names.
-
-    Raises:
-        ConnectionError, ValueError: as `fsdd`.
-    """
+    """The wav files by their names; errors as `fsdd`."""
     folder = datasets_folder() / "fsdd"
     found = {path.name: path.read_bytes() for path in folder.rglob("*.wav") if NAME.fullmatch(path.name)}
     if not found:

@@ -112,10 +112,9 @@ def _read_part(part: Path, made_from: bytes) -> tuple[np.ndarray, np.ndarray] | 
     if not part.is_file():
         return None
     content = part.read_bytes()
-    spikes = content[DIGEST:]
-    if content != _packed(spikes, made_from):
+    if content != _packed(content[DIGEST:], made_from):
         return None
-    times, units = np.frombuffer(spikes, "<u2").reshape(2, -1)
+    times, units = np.frombuffer(content, "<u2", offset=DIGEST).reshape(2, -1)
     return times.view("<f2"), units
 
 
@@ -188,15 +187,12 @@ def make(
         raise ValueError(f"{len(failed)} of {len(found)} recordings cannot be encoded; the first is {failed[0]}")
     made_from = {recording.path: digest for recording, (digest, _) in zip(found, results, strict=True)}
     tests, chosen_by = test_names(found, seed)
-    split = {
-        "train": [r for r in found if r.path.name not in tests],
-        "test": [r for r in found if r.path.name in tests],
-    }
     about = dict(source=source(len(found), window), seed=seed, window=str(window), test_set=chosen_by)
     for name, target in targets.items():
-        _write_split(target, split[name], parts, made_from, **about)
+        chosen = [r for r in found if (r.path.name in tests) == (name == "test")]
+        _write_split(target, chosen, parts, made_from, **about)
     shutil.rmtree(parts)
-    return len(split["train"]), len(split["test"])
+    return len(found) - len(tests), len(tests)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

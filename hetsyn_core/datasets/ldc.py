@@ -11,10 +11,8 @@ from .thresholds import raster
 
 # .../train/man/ae/1a.wav: one digit, said for the first time; z is zero, o is oh.
 TIDIGITS = re.compile(r"(?P<split>train|test)/(?:man|woman)/(?P<speaker>[a-z]{2})/(?P<word>[z1-9o])[ab]\.wav$")
-TIDIGITS_WORDS = "z123456789o"
 # .../0kf1set3.wav: the word k, speaker f1, session e (enrollment, the training set) or 1 to 8 (test), token 3.
 TI46 = re.compile(r"/0(?P<word>[a-z])(?P<speaker>[fm][1-8])s(?P<split>[e1-8])t\d\.wav$")
-TI46_WORDS = string.ascii_lowercase
 
 
 def tidigits(split: Split, folder: Path | None = None) -> Raster:
@@ -29,7 +27,7 @@ def tidigits(split: Split, folder: Path | None = None) -> Raster:
         FileNotFoundError: the folder has no recording of this split.
         ValueError: an unknown split, or a recording cannot be read.
     """
-    return _corpus("TIDIGITS", TIDIGITS, TIDIGITS_WORDS, split, {split}, folder)
+    return _corpus("TIDIGITS", TIDIGITS, "z123456789o", split, {split}, folder)
 
 
 def ti46_alpha(split: Split, folder: Path | None = None) -> Raster:
@@ -42,7 +40,8 @@ def ti46_alpha(split: Split, folder: Path | None = None) -> Raster:
         FileNotFoundError: the folder has no recording of this split.
         ValueError: an unknown split, or a recording cannot be read.
     """
-    return _corpus("TI46", TI46, TI46_WORDS, split, {"e"} if split == "train" else set("12345678"), folder)
+    sessions = "e" if split == "train" else "12345678"
+    return _corpus("TI46", TI46, string.ascii_lowercase, split, set(sessions), folder)
 
 
 def _corpus(corpus: str, name: re.Pattern, words: str, split: str, sessions: set[str], folder: Path | None) -> Raster:
@@ -52,9 +51,8 @@ def _corpus(corpus: str, name: re.Pattern, words: str, split: str, sessions: set
     speakers = sorted({match["speaker"] for match in matches.values() if match})
     chosen = {path: match for path, match in matches.items() if match and match["split"] in sessions}
     if not chosen:
-        raise FileNotFoundError(
-            f"{folder} has no {split} recording of {corpus}: put the corpus there as the LDC delivers it"
-        )
+        advice = "put the corpus there as the LDC delivers it"
+        raise FileNotFoundError(f"{folder} has no {split} recording of {corpus}: {advice}")
     return raster(
         {str(path): path for path in chosen},
         labels=[words.index(match["word"]) for match in chosen.values()],

@@ -60,11 +60,9 @@ def digits(split: Split) -> Images:
 
 def _values(name: str, md5: str, packed_md5: str, header: int) -> np.ndarray:
     path = datasets_folder() / "mnist" / name
-    if path.exists():
-        data = path.read_bytes()
-    else:
+    if not path.exists():
         path = fetch(f"mnist/{name}.gz", f"{URL}{name}.gz", f"md5:{packed_md5}")
-        data = content(path, name)
+    data = content(path, name) if path.suffix == ".gz" else path.read_bytes()
     if digest(data) != md5:
         raise ValueError(f"{path} does not hold the canonical MNIST: delete it, then fetch it again")
     return np.frombuffer(data, np.uint8, offset=header)

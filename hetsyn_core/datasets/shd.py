@@ -4,6 +4,7 @@ Cramer, Stradmann, Schemmel and Zenke 2020, CC BY 4.0.
 """
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from .split import Split, check_split
 CHANNELS = 700
 UNITS, TIMES, LABELS, SPEAKERS = "spikes/units", "spikes/times", "labels", "extra/speaker"
 NO_SPEAKER = -1
+PACKED = ".zip", ".gz"
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,9 @@ def ssc(split: Literal["train", "valid", "test"]) -> Events:
 
 def official() -> bool:
     """Whether the data folder holds SHD's own files, packed or not, as their checksums tell."""
-    for split in SHD.splits:
-        path = SHD.file(split)
+    for path in map(SHD.file, SHD.splits):
         known = {OFFICIAL[path.name], *(checksum.removeprefix("md5:") for checksum in DOWNLOADS[path.name].values())}
-        paths = [path.with_name(path.name + packed) for packed in ("", ".zip", ".gz")]
-        used = next((path for path in paths if path.exists()), None)  # as `shd` looks for them
+        used = next(_present(path, "", *PACKED), None)  # as `shd` looks for them
         if used is None or digest(used) not in known:
             return False
     return True
@@ -139,9 +139,8 @@ def _corpus(corpus: Corpus, split: str) -> Events:
 
 def _archive(path: Path) -> Path:
     """The packed file beside ``path``, or a download of it from the first place that has it."""
-    for suffix in (".zip", ".gz"):
-        if path.with_name(path.name + suffix).exists():
-            return path.with_name(path.name + suffix)
+    if packed := next(_present(path, *PACKED), None):
+        return packed
     failures = []
     for url, checksum in DOWNLOADS[path.name].items():
         try:
@@ -149,6 +148,11 @@ def _archive(path: Path) -> Path:
         except (ConnectionError, ValueError) as error:
             failures.append(str(error))
     raise ConnectionError(f"{path} is missing, and no download works: {'; '.join(failures)}")
+
+
+def _present(path: Path, *endings: str) -> Iterator[Path]:
+    """Of a file with endings put to its name, those that are there."""
+    return (found for ending in endings if (found := path.with_name(path.name + ending)).exists())
 
 
 def _in_use(error: Exception) -> bool:

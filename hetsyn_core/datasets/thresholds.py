@@ -100,11 +100,11 @@ def raster(
     Raises:
         ValueError: a recording cannot be read or encoded; the message names it.
     """
-    spikes = [encode_file(encode, file, name) for name, file in recordings.items()]
+    step, channel = zip(*(encode_file(encode, file, name) for name, file in recordings.items()), strict=True)
     return Raster(
-        offsets=np.cumsum([0, *(len(step) for step, _ in spikes)]),
-        step=np.concatenate([step for step, _ in spikes]),
-        channel=np.concatenate([channel for _, channel in spikes]),
+        offsets=np.cumsum([0, *map(len, step)]),
+        step=np.concatenate(step),
+        channel=np.concatenate(channel),
         labels=np.asarray(labels, np.int64),
         speakers=np.asarray(speakers, np.int64),
         steps=STEPS,

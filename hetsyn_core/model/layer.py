@@ -64,11 +64,7 @@ def as_variant(variant: str | Variant, sharing: Sharing | None = None) -> Varian
 def parameter_count(
     variant: str | Variant, n_pre: int, n_post: int, recurrent: bool, sharing: Sharing | None = None
 ) -> int:
-    """Trainable parameters of one layer (Table 3): weights, plus the time constants of the variant.
-
-    Raises:
-        ValueError: as `as_variant`.
-    """
+    """Trainable parameters of one layer (Table 3): weights and time constants; errors as `as_variant`."""
     v = as_variant(variant, sharing)
     synapses = n_pre * n_post + (n_post * n_post if recurrent else 0)
     return synapses + (v.sharing.count(n_pre, n_post, recurrent) if v.trainable else 0)

@@ -194,11 +194,7 @@ def split_readme(path: Path) -> tuple[str, str, str]:
 
 
 def write_readme(path: Path, found: list[Judged]) -> None:
-    """Put the summary between the two comments of a README that enclose it.
-
-    Raises:
-        ValueError: as `split_readme`.
-    """
+    """Put the summary between the two comments of a README that enclose it; errors as `split_readme`."""
     before, _, after = split_readme(path)
     write_whole(path, f"{before}\n{summary(found)}\n{after}".encode())
 

@@ -46,17 +46,13 @@ def summary(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Means over runs with bootstrap 95 % intervals, in percent: columns "mean", "low", "high", "n"."""
 
     def row(own: pd.Series) -> pd.Series:
-        low, high = _interval(own.to_numpy())
+        low, high = np.nan, np.nan
+        if len(own) > 1:
+            options = dict(n_resamples=2000, method="percentile", rng=np.random.default_rng(0))
+            low, high = stats.bootstrap((own.to_numpy(),), np.mean, **options).confidence_interval
         return pd.Series({"mean": own.mean(), "low": low, "high": high, "n": len(own)})
 
     return table.groupby(by, sort=False)["percent"].apply(row).unstack()
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    if len(values) < 2:
-        return np.nan, np.nan
-    options = dict(n_resamples=2000, method="percentile", rng=np.random.default_rng(0))
-    return tuple(map(float, stats.bootstrap((values,), np.mean, **options).confidence_interval))
 
 
 def wilson(percent: float, n: int) -> tuple[float, float]:

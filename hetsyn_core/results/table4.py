@@ -46,8 +46,7 @@ def distance(runs: pd.DataFrame) -> float:
 
 def text_reading(runs: pd.DataFrame) -> pd.DataFrame:
     """`readings` under the paper's text; none where one of the paper's three mu is missing."""
-    runs = _comparable(runs)
-    return runs[runs["reading"] == TEXT]
+    return _comparable(runs).query("reading == @TEXT")
 
 
 def closest_reading(runs: pd.DataFrame) -> pd.DataFrame:

@@ -52,9 +52,8 @@ def experiment(
         OSError: runs are missing, and the folder of records or that of figures cannot be written to.
     """
     if not isinstance(changes, dict | None):
-        raise ValueError(
-            f"changes must be a dict, not {changes!r}; papermill takes one by -y 'changes: {{hidden: 50}}'"
-        )
+        advice = "papermill takes one by -y 'changes: {hidden: 50}'"
+        raise ValueError(f"changes must be a dict, not {changes!r}; {advice}")
     records = sweep.run(jobs(name, profile, changes), fresh=fresh, what=name, writes=[figures_folder()])
     failures = [record.failure for record in records if record.failure is not None]
     if records and len(failures) == len(records):
@@ -128,18 +127,13 @@ def _success(runs: pd.DataFrame) -> pd.Series:
 
 
 def _gap_share(runs: pd.DataFrame) -> pd.Series:
-    targets = [_target_in_gaps(seed, n) for seed, n in zip(runs["seed"], runs["n_targets"], strict=True)]
-    return runs["silent_rms"] / targets
+    return runs["silent_rms"] / list(map(_target_in_gaps, runs["seed"], runs["n_targets"]))
 
 
 @lru_cache(64)
 def _target_in_gaps(seed: int, n_targets: int) -> float:
     target = pattern_template([seed, TEMPLATE], n_targets)[1]
     return float(np.sqrt(np.square(target[silent_steps()]).mean()))
-
-
-def _readout_shift(runs: pd.DataFrame) -> pd.Series:
-    return runs["readout_tau"] / runs["tau_s"].map(centre)
 
 
 _DELETED = [f"deleted {share:g}" for share in DELETED if share]
@@ -163,7 +157,7 @@ DERIVED: dict[str, tuple[set[str], Callable[[pd.DataFrame], pd.Series | list]]] 
     "deleted": (set(_DELETED), lambda runs: runs[_DELETED].mean(axis=1)),
     "warped": (set(_WARPED), lambda runs: runs[_WARPED].mean(axis=1)),
     # Median time constant of the readout after training / before.
-    "readout_shift": ({"readout_tau", "tau_s"}, _readout_shift),
+    "readout_shift": ({"readout_tau", "tau_s"}, lambda runs: runs["readout_tau"] / runs["tau_s"].map(centre)),
 }
 
 
@@ -209,9 +203,8 @@ def _with_settings(records: Sequence[Record], points: Callable[[Record], pd.Data
         raise ValueError("no run has a curve: all failed, or none was asked for")
     runs = frame(finished)
     own = [name for name in (*settings(finished[0].run), "model", "who", "start") if name in runs]
-    return pd.concat([points(record).assign(of=k) for k, record in enumerate(finished)], ignore_index=True).join(
-        runs[own], on="of"
-    )
+    table = pd.concat([points(record).assign(of=k) for k, record in enumerate(finished)], ignore_index=True)
+    return table.join(runs[own], on="of")
 
 
 def example_input(found: Sequence[Record | None]) -> np.ndarray | None:

@@ -7,22 +7,15 @@ import torch
 
 
 def chosen() -> str:
-    """What $HETSYN_DEVICE names; without it a GPU, if there is one.
-
-    Raises:
-        ValueError: as `checked`.
-    """
+    """What $HETSYN_DEVICE names; without it a GPU, if there is one; errors as `checked`."""
     return checked(os.environ.get("HETSYN_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"), "HETSYN_DEVICE")
 
 
 def checked(name: str, what: str = "device") -> str:
     """The name of a device that is here.
 
-    Args:
-        what: how the message calls it.
-
     Raises:
-        ValueError: there is no such device; the message says which there are.
+        ValueError: there is none; the message says which there are, and calls the setting ``what``.
     """
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise ValueError(f"{what} must be cpu, cuda, or one card such as cuda:0, not {name!r}")

@@ -1,5 +1,6 @@
 """How good a network is: means over tested trials."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -32,17 +33,13 @@ def evaluate(
     Raises:
         ValueError: there is no batch.
     """
-    device = next(network.parameters()).device
-    was_training = network.training
+    device, was_training = next(network.parameters()).device, network.training
     network.eval()
-    sums: dict[str, float] = {}
-    count = 0
+    sums, count = Counter(), 0
     for x, wanted in batches:
-        traces = network(x.to(device))
-        for name, values in measure(traces, wanted.to(device)).items():
+        for name, values in measure(network(x.to(device)), wanted.to(device)).items():
             # A list is summed sequentially: committed records depend on it to the last bit.
-            part = sum(values) if isinstance(values, list) else float(values.sum())
-            sums[name] = sums.get(name, 0) + part
+            sums[name] += sum(values) if isinstance(values, list) else float(values.sum())
         count += len(x)
         if trials and count >= trials:
             break

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..model.layer import Network
-from ..model.state import LayerState, NetworkState
+from ..model.state import NetworkState
 from ..model.time_constants import centre
 from ..tasks.match import CUE_MS, FIRST_CUE_MS, GROUP, MatchToSample, match_trials
 from .evaluate import split_rng
@@ -48,8 +48,9 @@ def exchanged(network: Network, task: MatchToSample) -> dict[str, float]:
             found[label("exchanged", name, ms)] = pairs.follow(part, ms)
     found[label("share", "slow synapses", slow_ms)] = float((network.layers[0].tau_s_ms() > slow_ms).double().mean())
     order = by_difference(network, task)
+    rank = order.argsort()[:, None].expand_as(network.layers[0].decay())
     for n in (n for n in NEURONS if n <= len(order)):
-        found[label("exchanged", "neurons", n)] = pairs.follow(onto(order[:n]), ms)
+        found[label("exchanged", "neurons", n)] = pairs.follow(currents(rank < n), ms)
     return found
 
 
@@ -131,23 +132,6 @@ def currents(chosen: Tensor) -> Part:
     return part
 
 
-def onto(neurons: Tensor) -> Part:
-    """All currents onto some hidden neurons."""
-
-    def part(own: NetworkState, other: NetworkState) -> NetworkState:
-        chosen = torch.zeros(own.layers[0].current.shape[1], dtype=torch.bool)
-        chosen[neurons] = True
-        return currents(chosen[:, None].expand(-1, all_currents(own.layers[0]).shape[-1]))(own, other)
-
-    return part
-
-
-def all_currents(layer: LayerState) -> Tensor:
-    """Currents of input and recurrent synapses, (trial, post, pre + recurrent)."""
-    recurrent = layer.neurons.current
-    return layer.current if recurrent is None else torch.cat([layer.current, recurrent], -1)
-
-
 @torch.no_grad()
 def difference(network: Network, task: MatchToSample) -> Tensor:
     """How much more current a hidden synapse carries after a right first cue than after a left one.
@@ -156,7 +140,9 @@ def difference(network: Network, task: MatchToSample) -> Tensor:
     """
     x, _, first = trials(task, "validation")
     step = round((FIRST_CUE_MS + CUE_MS + task.delay_ms) / task.dt_ms)
-    current = all_currents(network(x[:, :step], network.rest(len(x))).state.layers[0])
+    layer = network(x[:, :step], network.rest(len(x))).state.layers[0]
+    recurrent = layer.neurons.current
+    current = layer.current if recurrent is None else torch.cat([layer.current, recurrent], -1)
     return current[first == 1].mean(0) - current[first == 0].mean(0)
 
 

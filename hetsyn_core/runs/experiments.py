@@ -223,18 +223,17 @@ def shown(runs: Sequence[Task], wanted: dict | None) -> set[Task]:
 
 
 def nearest(levels: Iterable, wanted):
-    """The wanted level of a setting if a run has it, else of numbers the nearest, the smaller of two."""
+    """The wanted level of a setting if a run has it, else of numbers (or tuples) the nearest, the smaller of two."""
     levels = set(levels)
     if wanted in levels or isinstance(wanted, str) or not levels:
         return wanted
-    return min(levels, key=lambda level: (distance(level, wanted), level))
 
+    def distance(level) -> float:
+        if isinstance(wanted, tuple):
+            return sum(abs(a - b) for a, b in zip(level, wanted, strict=False)) + abs(len(level) - len(wanted))
+        return abs(level - wanted)
 
-def distance(level, wanted) -> float:
-    """How far apart two numbers are, or the numbers in two tuples."""
-    if isinstance(wanted, tuple):
-        return sum(abs(a - b) for a, b in zip(level, wanted, strict=False)) + abs(len(level) - len(wanted))
-    return abs(level - wanted)
+    return min(levels, key=lambda level: (distance(level), level))
 
 
 def as_large(run: Task, variant: str) -> Task:
@@ -252,9 +251,9 @@ def parameters(run: Task) -> int:
     """
     if run.groups:
         raise ValueError(f"Table 3 does not count groups of synapses, as in {run}")
-    layers = list(pairwise(run.sizes()))
-    last = len(layers) - 1
-    return sum(parameter_count(run.variant, *own, run.recurrent and k < last) for k, own in enumerate(layers))
+    *hidden, readout = pairwise(run.sizes())
+    layers = [(*own, run.recurrent) for own in hidden] + [(*readout, False)]
+    return sum(parameter_count(run.variant, *own) for own in layers)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,7 +5,6 @@ Changing a time constant also changes how much current a spike brings in all; `e
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,16 +30,10 @@ def label(what: str, where: str, level: float | str) -> str:
     return f"{what} | {where} | {level if isinstance(level, str) else f'{level:g}'}"
 
 
-@dataclass(frozen=True)
-class Pathway:
-    """The synapses from one layer onto another: some columns of the decays of a layer."""
+def pathways(network: Network) -> dict[str, tuple[int, slice]]:
+    """The synapses from one layer onto another: the index of a layer, and some columns of its decays.
 
-    layer: int
-    columns: slice
-
-
-def pathways(network: Network) -> dict[str, Pathway]:
-    """The pathways of a network, in order: "input", "recurrent", "1 to 2", "recurrent 2", ... and "readout".
+    In order: "input", "recurrent", "1 to 2", "recurrent 2", ... and "readout".
 
     Raises:
         ValueError: not every synapse has a time constant of its own that learns.
@@ -51,9 +44,9 @@ def pathways(network: Network) -> dict[str, Pathway]:
         if layer.sharing.by != "synapse" or layer.frozen is not None:
             raise ValueError("interventions are on HetSynLIF without groups and without frozen time constants")
         forward = "readout" if k == last else "input" if k == 0 else f"{k} to {k + 1}"
-        found[forward] = Pathway(k, slice(layer.n_pre))
+        found[forward] = k, slice(layer.n_pre)
         if layer.recurrent_weight is not None:
-            found["recurrent" if k == 0 else f"recurrent {k + 1}"] = Pathway(k, slice(layer.n_pre, None))
+            found["recurrent" if k == 0 else f"recurrent {k + 1}"] = k, slice(layer.n_pre, None)
     return found
 
 
@@ -72,7 +65,7 @@ def changed(network: Network, start: Network, where: Sequence[str], change: Chan
     """
     other, known = copy.deepcopy(network), pathways(network)
     for name in where:
-        k, columns = known[name].layer, known[name].columns
+        k, columns = known[name]
         now = other.layers[k].decay_parameter[:, columns]
         then = start.layers[k].decay_parameter[:, columns].to(now.device)
         now.copy_(change(now.clone(), then, other.layers[k]))
@@ -99,11 +92,8 @@ def clamp(at_least: float = 0.0, at_most: float = np.inf) -> Change:
     """Time constants outside of a range, in ms, are brought to its ends; at 0 and at infinity there is no end."""
 
     def within(now: Tensor, start: Tensor, layer: Layer) -> Tensor:
-        low, high = (
-            parameter_from_tau(torch.tensor(tau), layer.dt_ms, layer.parameterization).item()
-            for tau in (at_least, at_most)
-        )
-        return now.clamp(low, high)
+        ends = parameter_from_tau(torch.tensor([at_least, at_most]), layer.dt_ms, layer.parameterization)
+        return now.clamp(*ends.tolist())
 
     return within
 
@@ -132,8 +122,8 @@ def longest(network: Network, where: Sequence[str]) -> Tensor:
 @torch.no_grad()
 def _of(network: Network, name: str) -> Tensor:
     """Time constants of a pathway in ms."""
-    own = pathways(network)[name]
-    return network.layers[own.layer].tau_s_ms()[:, own.columns].cpu()
+    k, columns = pathways(network)[name]
+    return network.layers[k].tau_s_ms()[:, columns].cpu()
 
 
 def places(network: Network) -> dict[str, list[str]]:
@@ -144,7 +134,7 @@ def places(network: Network) -> dict[str, list[str]]:
 
 def shuffled(network: Network, task: Task) -> dict[str, float]:
     """Accuracy with the time constants of a pathway dealt out anew, means over draws; see `shuffle`."""
-    start, found = make_network(task, _sizes(network)), {}
+    start, found = untrained(network, task), {}
     for where, names in places(network).items():
         for keep in "nothing", "pre", "post":
             rng = np.random.default_rng(SEED)
@@ -155,11 +145,11 @@ def shuffled(network: Network, task: Task) -> dict[str, float]:
 
 def clamped(network: Network, task: Task) -> dict[str, float]:
     """Accuracy with no time constant of a pathway above, or below, a cut in ms; see `clamp`."""
-    start, found = make_network(task, _sizes(network)), {}
+    start, found = untrained(network, task), {}
     for where, names in places(network).items():
         for cut in (centre(task.initial_tau_s()) * factor for factor in FACTORS):
-            found[label("at most", where, cut)] = _accuracy(changed(network, start, names, clamp(at_most=cut)), task)
-            found[label("at least", where, cut)] = _accuracy(changed(network, start, names, clamp(at_least=cut)), task)
+            for what, change in ("at most", clamp(at_most=cut)), ("at least", clamp(at_least=cut)):
+                found[label(what, where, cut)] = _accuracy(changed(network, start, names, change), task)
     return found
 
 
@@ -171,7 +161,7 @@ def restarted(network: Network, task: Task) -> dict[str, float]:
         again; "others back", all but these have; "random back", as many chosen by chance (mean over draws). Of a single
         pathway its long tail alone, and all of it.
     """
-    start, found = make_network(task, _sizes(network)), {label("longest back", ALL, 0.0): _accuracy(network, task)}
+    start, found = untrained(network, task), {label("longest back", ALL, 0.0): _accuracy(network, task)}
     for where, names in places(network).items():
         order = longest(network, names)
         for percent in PERCENT if where == ALL else (TAIL,):
@@ -191,5 +181,6 @@ def _accuracy(network: Network, task: Task) -> float:
     return performance(network, task.replace(test_trials=min(task.test_trials or TESTED, TESTED)))["accuracy"]
 
 
-def _sizes(network: Network) -> tuple[int, ...]:
-    return network.layers[0].n_pre, *(layer.n_post for layer in network.layers)
+def untrained(network: Network, task: Task) -> Network:
+    """The network of a run before training; its data need not be here."""
+    return make_network(task, (network.layers[0].n_pre, *(layer.n_post for layer in network.layers)))

@@ -44,28 +44,19 @@ def make_network(task: Task, sizes: Sequence[int] | None = None) -> Network:
 
 
 def make_optimiser(task: Task, network: Network) -> tuple[Optimizer, LRScheduler]:
-    """The optimiser of a run and the schedule of its learning rates, to be stepped after every batch.
+    """The optimiser of a run and the schedule of its learning rates, to be stepped after every batch (section 4).
 
     Weights and decays are two groups, each with its rate; there is none for what does not learn.
     """
     learn = (network.weights(), task.lr), (network.decay_parameters(), task.lr * task.decay_lr_scale)
-    return OPTIMISERS[task.optimiser](task, [{"params": own, "lr": lr} for own, lr in learn if own])
-
-
-def adam(task: Task, groups: list[dict]) -> tuple[Optimizer, LRScheduler]:
-    """Adam, all rates times 0.8 every 100 batches (paper, section 4: pattern generation, match-to-sample)."""
-    optimiser = torch.optim.Adam(groups)
-    return optimiser, StepLR(optimiser, step_size=100, gamma=0.8)
-
-
-def adamw(task: Task, groups: list[dict]) -> tuple[Optimizer, LRScheduler]:
-    """AdamW, weight decay on decays too, and the rates of `warm_cosine` (paper, section 4: recognition)."""
+    groups = [{"params": own, "lr": lr} for own, lr in learn if own]
+    if task.optimiser == "Adam":  # all rates times 0.8 every 100 batches (pattern generation, match-to-sample)
+        optimiser = torch.optim.Adam(groups)
+        return optimiser, StepLR(optimiser, step_size=100, gamma=0.8)
+    # Recognition: weight decay on decays too, and the rates of `warm_cosine`.
     optimiser = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
     total = task.cosine_epochs * task.epoch()
     return optimiser, LambdaLR(optimiser, lambda step: warm_cosine(step, total))
-
-
-OPTIMISERS = {"Adam": adam, "AdamW": adamw}
 
 
 def warm_cosine(step: int, total: int) -> float:

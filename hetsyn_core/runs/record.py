@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +139,10 @@ def pack(record: Record, settings: dict) -> bytes:
     arrays = {name: getattr(record, name) for name in CURVES}
     if record.detail is not None:
         arrays |= {
-            "decays_before": _numbered(record.detail.decays_before),
-            "decays_after": _numbered(record.detail.decays_after),
+            "decays_before": {f"{k:03}": layer for k, layer in enumerate(record.detail.decays_before)},
+            "decays_after": {f"{k:03}": layer for k, layer in enumerate(record.detail.decays_after)},
             "network": record.detail.network,
-            "example": {f.name: getattr(record.detail.example, f.name) for f in fields(Example)},
+            "example": vars(record.detail.example),
         }
     made_by = record.made_by and asdict(record.made_by)
     plain = {"format": FORMAT, "settings": settings, "made_by": made_by}
@@ -180,10 +180,6 @@ def unpack(data: bytes, run_of: Callable[[dict], Task | None], source: str | Pat
     )
 
 
-def _numbered(layers: tuple[np.ndarray, ...]) -> Arrays:
-    return {f"{k:03}": layer for k, layer in enumerate(layers)}
-
-
 def seal(plain: dict, arrays: dict[str, Arrays]) -> bytes:
     """Checksum, then a .npz file of groups of arrays and of the rest as JSON (nothing pickled)."""
     buffer = io.BytesIO()
@@ -205,9 +201,9 @@ def unseal(data: bytes, source: str | Path) -> tuple[dict, dict[str, Arrays]]:
         raise DamagedRecord(f"{source} is damaged or incomplete")
     arrays: dict[str, Arrays] = {}
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        plain = json.loads(archive["json"].tobytes())
-        for name in archive.files:
-            if name != "json":
-                group, entry = name.split("/", 1)
-                arrays.setdefault(group, {})[entry] = archive[name]
+        flat = dict(archive)
+    plain = json.loads(flat.pop("json").tobytes())
+    for name, value in flat.items():
+        group, entry = name.split("/", 1)
+        arrays.setdefault(group, {})[entry] = value
     return plain, arrays

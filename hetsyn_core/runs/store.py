@@ -99,8 +99,7 @@ def key(run: Task) -> str:
     Raises:
         Unnamed: see `task_name`.
     """
-    defaults = {field.name: field.default for field in fields(run)}
-    values = {name: value for name, value in asdict(run).items() if value != defaults[name]}
+    values = {field.name: value for field in fields(run) if (value := getattr(run, field.name)) != field.default}
     text = json.dumps([task_name(run), _plain(values), run.version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -108,9 +107,8 @@ def key(run: Task) -> str:
 def same_settings(stored: dict, run: Task) -> bool:
     """Whether stored settings are this run's: names they lack, added since, must stand at their default."""
     asked = {"task": task_name(run), **asdict(run)}
-    defaults = {field.name: field.default for field in fields(run)}
-    filled = {name: stored.get(name, defaults.get(name)) for name in asked}
-    return stored.keys() <= asked.keys() and _plain(filled) == _plain(asked)
+    filled = {"task": None} | {field.name: field.default for field in fields(run)} | stored
+    return _plain(filled) == _plain(asked)
 
 
 def _plain(value):
@@ -233,13 +231,8 @@ def consolidate(experiment: str, records: Sequence[Record]) -> Path:
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
     mixed = {name: str for name in ("tau_s", "hidden", "held_out") if name in frame}  # no column of Parquet's
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pandas(frame.astype(mixed), preserve_index=False),
-        buffer,
-        compression="zstd",
-        write_page_checksum=True,
-    )
+    table, buffer = pa.Table.from_pandas(frame.astype(mixed), preserve_index=False), io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     target = records_folder() / "records" / f"{experiment}.parquet"
     write_whole(target, buffer.getvalue())
     return target

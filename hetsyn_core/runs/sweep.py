@@ -91,11 +91,7 @@ def run(
 
 
 def check(asked: Sequence[Task | Job]) -> None:
-    """Find now what would stop the runs that are not on record: a folder that cannot be written to, missing data.
-
-    Raises:
-        the same as `run`.
-    """
+    """Find now what would stop the runs that are not on record: it raises what `run` would raise."""
     missing = [as_job(one).run for one, record in zip(asked, store.load(asked), strict=True) if record is None]
     if missing:
         writable(store.runs_folder())

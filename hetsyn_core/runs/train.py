@@ -4,7 +4,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -26,14 +26,24 @@ from .analyses import ANALYSES
 from .device import checked, on_card
 from .evaluate import performance, split_rng
 from .make import make_network, make_optimiser
-from .record import Arrays, DamagedRecord, Detail, Example, MadeBy, Record, seal, unseal
+from .record import DamagedRecord, Detail, Example, MadeBy, Record, seal, unseal
 
 CHECKPOINT_EVERY = 250  # iterations
+PROGRESS = "epoch", "done", "score", "losses", "scores", "tests"  # of a training, as a checkpoint holds it
 _DRAWING = threading.Lock()  # dropout draws from torch's own generators, which all threads of a process share
 
 
 class TrainingFailed(RuntimeError):
     """Training cannot go on; the message says in which iteration and why."""
+
+
+@contextmanager
+def failing(when: str) -> Iterator[None]:
+    """Training fails where the network refuses its values."""
+    try:
+        yield
+    except ValueError as error:
+        raise TrainingFailed(f"{when}: {error}") from error
 
 
 def train(
@@ -85,7 +95,8 @@ def train(
             while state.epoch < run.epochs:
                 state.train_epoch(shown)
     record = state.record(before if detail else None, analyses)
-    state.forget()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return record
 
 
@@ -135,10 +146,8 @@ class _Training:
     def step(self, x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and score of a batch, and one step down its gradient."""
         run, iteration = self.run, self.done + 1
-        try:
+        with failing(f"iteration {iteration}"):  # diverged weights reach the network's own checks before the loss
             traces = through(self.network, x, run.truncate)
-        except ValueError as error:  # diverged weights reach the network's own checks before the loss
-            raise TrainingFailed(f"iteration {iteration}: {error}") from error
         loss = run.loss(traces, wanted)
         if self.device.type == "cpu":  # a GPU is not made to wait for the answer, see `keep`
             self.check_loss(loss, iteration)
@@ -162,10 +171,8 @@ class _Training:
         if not waiting:
             return
         if self.device.type != "cpu":
-            try:
+            with failing(f"iteration {self.done}"):
                 check_values(self.network)
-            except ValueError as error:
-                raise TrainingFailed(f"iteration {self.done}: {error}") from error
         losses, scores = (torch.stack(own).cpu() for own in zip(*waiting, strict=True))
         for k in (~torch.isfinite(losses)).nonzero()[:1, 0].tolist():
             self.check_loss(losses[k], self.done - len(losses) + k + 1)
@@ -183,10 +190,8 @@ class _Training:
             raise TrainingFailed(f"iteration {iteration}: {message}")
 
     def test(self, split: str) -> dict[str, float]:
-        try:
+        with failing(f"after iteration {self.done}"):
             found = performance(self.network, self.run, split)
-        except ValueError as error:
-            raise TrainingFailed(f"after iteration {self.done}: {error}") from error
         if not np.isfinite(list(found.values())).all():
             raise TrainingFailed(f"after iteration {self.done}: not all test results are finite: {found}")
         return found
@@ -201,8 +206,10 @@ class _Training:
                 if not name.endswith("_extra_state")  # which the settings of the run say
             }
             detail = Detail(decays_before, decays(self.network), weights, example(self.network, run))
-        last = {split: {name: values[-1] for name, values in own.items()} for split, own in self.tests.items()}
-        curves = self.curves() if run.epochs > 1 else {}
+        last, curves = {}, {}
+        for split, own in self.tests.items():
+            last[split] = {name: values[-1] for name, values in own.items()}
+            curves[split] = {name: np.float32(values) for name, values in own.items() if run.epochs > 1}
         return Record(
             run,
             self.made_by(),
@@ -216,12 +223,9 @@ class _Training:
             detail=detail,
         )
 
-    def curves(self) -> dict[str, Arrays]:
-        return {split: {name: np.float32(values) for name, values in own.items()} for split, own in self.tests.items()}
-
     def made_by(self) -> MadeBy:
-        versions = {package.__name__: str(package.__version__) for package in (np, numba, torch)}
-        versions = {"python": platform.python_version(), **versions}
+        versions = {"python": platform.python_version()}
+        versions |= {package.__name__: str(package.__version__) for package in (np, numba, torch)}
         seconds = time.perf_counter() - self.start
         return MadeBy(versions, machine(self.device), self.network.implementation(), seconds)
 
@@ -239,12 +243,7 @@ class _Training:
             "groups": optimiser["param_groups"],
             "schedule": {k: v for k, v in self.schedule.state_dict().items() if not k.startswith("lr_lambda")},
             "rng": self.at_start,
-            "epoch": self.epoch,
-            "done": self.done,
-            "score": self.score,
-            "losses": self.losses,
-            "scores": self.scores,
-            "tests": self.tests,
+            **{name: getattr(self, name) for name in PROGRESS},
         }
         arrays = {
             "network": {name: value.cpu().numpy() for name, value in self.network.state_dict().items()},
@@ -281,15 +280,9 @@ class _Training:
         self.schedule.load_state_dict(self.schedule.state_dict() | plain["schedule"])
         state = torch.from_numpy(arrays["dropout"]["rng"])
         torch.cuda.set_rng_state(state, self.device) if self.device.type == "cuda" else torch.set_rng_state(state)
-        self.at_start, self.epoch, self.done = plain["rng"], plain["epoch"], plain["done"]
-        self.score, self.losses, self.scores = plain["score"], plain["losses"], plain["scores"]
-        self.tests = plain["tests"]
+        self.at_start = plain["rng"]
+        vars(self).update({name: plain[name] for name in PROGRESS})
         self.start -= plain["seconds"]
-
-    def forget(self) -> None:
-        """The run is finished: nothing goes on from its checkpoint."""
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
 
 
 def through(network: Network, x: Tensor, truncate: int | None) -> Traces:
@@ -301,9 +294,8 @@ def through(network: Network, x: Tensor, truncate: int | None) -> Traces:
         pieces.append(network(piece, state))
         state = pieces[-1].state.detach()
     together = lambda parts: None if parts[0] is None else torch.cat(parts, 1)
-    potential, spikes = ([together(layer) for layer in zip(*own, strict=True)]
-                         for own in ([p.potential for p in pieces], [p.spikes for p in pieces]))  # fmt: skip
-    readout, readout_spikes = ([getattr(p, name) for p in pieces] for name in ("readout", "readout_spikes"))
+    *layers, readout, readout_spikes, _ = zip(*pieces, strict=True)
+    potential, spikes = (list(map(together, zip(*own, strict=True))) for own in layers)
     return Traces(potential, spikes, together(readout), together(readout_spikes), state)
 
 

@@ -33,7 +33,7 @@ class Task(Settings, ABC):
     """
 
     version: ClassVar[int] = 1  # raise it when results change; records of the old code are then no longer found
-    optimiser: ClassVar[str] = "Adam"  # which of `make.OPTIMISERS`
+    optimiser: ClassVar[str] = "Adam"  # or "AdamW", see `make.make_optimiser`
     tiny_is_zero: ClassVar[bool] = False  # faster training where errors fade for long, see `limits.tiny_is_zero`
 
     @abstractmethod

@@ -49,16 +49,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Found:
-    """What is graded as one exercise of one student: ``matched``, or nothing, and ``remarks`` say why.
+    """What is graded as one exercise of one student: ``matched``, or nothing, and ``remarks`` say why."""
 
-    Attributes:
-        kind: what the file is, or None where nothing was handed in.
-        beside: content of the files beside it, by their path from its folder.
-    """
-
-    kind: Kind | None
+    kind: Kind | None  # None: nothing was handed in
     matched: Matched | None = None
-    beside: dict[PurePosixPath, bytes] = field(default_factory=dict)
+    beside: dict[PurePosixPath, bytes] = field(default_factory=dict)  # content by the path from the file's folder
     remarks: list[Remark] = field(default_factory=list)
 
 

@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import nbformat
 import psutil
@@ -30,10 +31,8 @@ def limit(memory_gb: float, file_mb: int, notebook_s: int, **_) -> None:
         hard = resource.getrlimit(kind)[1]
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)
-        try:
+        with suppress(ValueError, OSError):  # macOS has no limit of the address space
             resource.setrlimit(kind, (most, most))
-        except (ValueError, OSError):  # macOS has no limit of the address space
-            pass
 
 
 class Client(NotebookClient):
@@ -72,14 +71,12 @@ def processor_seconds() -> float:
     """Of all that was started from here, also of what has ended since; this program's own do not count."""
     total, mark = 0.0, os.environ.get("HETSYN_GRADED")
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error, OSError):
             if process.environ().get("HETSYN_GRADED") == mark:
                 times = process.cpu_times()
                 total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
                 if process.pid != os.getpid():
                     total += times.user + times.system
-        except (psutil.Error, OSError):
-            pass
     return total
 
 
@@ -88,11 +85,6 @@ class Watch:
 
     A cell is always interrupted first: one that floods its output keeps this program busy, so that its time may be
     long up when it is looked at.
-
-    Attributes:
-        spent_s: seconds of the processor until now.
-        stopped: indices of the cells that were interrupted.
-        ended: why the kernel was ended, or "".
     """
 
     EVERY_S = 0.5
@@ -101,7 +93,8 @@ class Watch:
         self.manager, self.cell_s, self.notebook_s = manager, cell_s, notebook_s
         self.spent_s = self.before_s = 0.0
         self.interrupted_s: float | None = None  # what the cell had used when it was first interrupted
-        self.cell, self.stopped, self.ended = -1, set(), ""
+        self.cell, self.stopped = -1, set()  # index of the cell that runs, those of the cells that were interrupted
+        self.ended = ""  # why the kernel was ended
 
     def begin(self, cell: NotebookNode, cell_index: int) -> None:
         """A cell starts."""

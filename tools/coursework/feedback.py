@@ -38,14 +38,11 @@ def page(report) -> str:
     for title, by_hand in ("Look by hand: a person should check this", True), ("Notes", False):
         if texts := report.says(by_hand):
             items = "".join(f"<li>{escape(text)}</li>" for text in texts)
-            parts.append(
-                f'<section class="{"doubts" if by_hand else "notes"}"><h2>{title}</h2><ul>{items}</ul></section>'
-            )
+            kind = "doubts" if by_hand else "notes"
+            parts.append(f'<section class="{kind}"><h2>{title}</h2><ul>{items}</ul></section>')
     parts.append('<table class="points"><tr><th>test</th><th>points</th><th>why not all</th></tr>')
     for result in report.results:
-        title = f"{result.exercise}: {result.points:g} of {result.out_of:g}"
-        if result.absent:
-            title += f", {result.absent}"
+        title = f"{result.exercise}: {result.points:g} of {result.out_of:g}" + (result.absent and f", {result.absent}")
         parts.append(f'<tr class="exercise"><th colspan="3">{escape(title)}</th></tr>')
         for mark in [] if result.absent else result.marks:
             cells = mark.test, f"{mark.points:g} of {mark.out_of:g}", mark.why or ("" if mark.points else "failed")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,12 +119,10 @@ def _end(process: subprocess.Popen, mark: str) -> None:
     # The kernel of a notebook has a session of its own, and what it started may have another: the mark is inherited.
     left = []
     for other in psutil.process_iter():
-        try:
+        with suppress(psutil.Error, OSError):
             if other.environ().get(MARK) == mark:
                 other.kill()
                 left.append(other)
-        except (psutil.Error, OSError):
-            pass
     if process.poll() is None:
         process.kill()
     process.wait()

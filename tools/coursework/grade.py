@@ -52,20 +52,14 @@ class Summed:
 
 @dataclass(frozen=True)
 class Result(Summed):
-    """One exercise of one student.
-
-    Attributes:
-        notebook: as executed, or None.
-        absent: why there is nothing that ran, or "".
-        beside: text of the Python files that lay beside it, by name.
-    """
+    """One exercise of one student."""
 
     exercise: str
     marks: list[Mark]
     remarks: list[Remark] = field(default_factory=list)
-    notebook: NotebookNode | None = None
-    absent: str = ""
-    beside: dict[str, str] = field(default_factory=dict)
+    notebook: NotebookNode | None = None  # as executed
+    absent: str = ""  # why there is nothing that ran
+    beside: dict[str, str] = field(default_factory=dict)  # text of the Python files that lay beside it, by name
 
     parts = property(lambda self: self.marks)
 

@@ -59,14 +59,11 @@ class Matched:
     @cached_property
     def answers(self) -> dict[str, list[str]]:
         """What the student wrote into the solution cells, copies in their order; untouched copies only if alone."""
-        found: dict[str, list[str]] = {name: [] for name in self.exercise.solutions}
-        for cell in self.cells:
-            if cell.name in found:
-                found[cell.name].append(cell.text)
-        return {
-            name: [text for text in texts if not same(text, self.exercise.stubs[name])] or texts[:1]
-            for name, texts in found.items()
-        }
+        answers = {}
+        for name, stub in self.exercise.stubs.items():
+            texts = [cell.text for cell in self.cells if cell.name == name]
+            answers[name] = [text for text in texts if not same(text, stub)] or texts[:1]
+        return answers
 
     @property
     def is_empty(self) -> bool:
@@ -76,21 +73,15 @@ class Matched:
     @property
     def is_untouched(self) -> bool:
         """Whether there is nothing of the student's own."""
-        filled = any(
-            not same(text, self.exercise.stubs[name]) for name, texts in self.answers.items() for text in texts
-        )
+        stubs = self.exercise.stubs
+        filled = any(not same(text, stubs[name]) for name, texts in self.answers.items() for text in texts)
         return not filled and not any(cell.is_code and not cell.name and cell.text.strip() for cell in self.cells)
 
     @property
     def ours(self) -> list[str]:
         """Names of the solution cells that hold the solution from the source, marks included."""
-        return [
-            name
-            for name, texts in self.answers.items()
-            if OUR_SOLUTION in self.exercise.solutions[name]
-            and texts
-            and same(texts[-1], self.exercise.solutions[name])
-        ]
+        ours = {name: text for name, text in self.exercise.solutions.items() if OUR_SOLUTION in text}
+        return [name for name, texts in self.answers.items() if name in ours and texts and same(texts[-1], ours[name])]
 
 
 def grade_id(cell: NotebookNode) -> str:
@@ -122,31 +113,23 @@ def match(exercise: Exercise, submission: NotebookNode) -> Matched:
         elsewhere = set().union(*(defined(cell.source) for cell in submission.cells if cell.cell_type == "code"))
         missing = [name for name, stub in exercise.stubs.items() if name not in names and not _defines(elsewhere, stub)]
         if missing:
-            remarks.append(
-                Remark(f"the cells have lost their marks, and none is certain to be {', '.join(missing)}", Look.YES)
-            )
+            told = f"the cells have lost their marks, and none is certain to be {', '.join(missing)}"
         else:
             told = "the cells have lost their marks (some editors drop them) and were recognised by text and order"
-            remarks.append(Remark(told, Look.IF_POINTS_ARE_MISSING))
-    cells = [
-        Cell(name, cell.source, cell.cell_type == "code") for name, cell in zip(names, submission.cells, strict=True)
-    ]
-    matched = Matched(exercise, cells, remarks)
-    for name, texts in matched.answers.items():
-        if len(texts) > 1:
-            text = f"there are {len(texts)} copies of cell {name}; all ran, in their order"
-            remarks.append(Remark(text, Look.IF_POINTS_ARE_MISSING))
+        remarks.append(Remark(told, Look.YES if missing else Look.IF_POINTS_ARE_MISSING))
+    pairs = zip(names, submission.cells, strict=True)
+    cells = [Cell(name, cell.source, cell.cell_type == "code") for name, cell in pairs]
+    matched, texts = Matched(exercise, cells, remarks), []
+    for name, copies in matched.answers.items():
+        if len(copies) > 1:
+            texts.append(f"there are {len(copies)} copies of cell {name}; all ran, in their order")
     for cell in cells:
         if cell.name in exercise.stubs and not cell.is_code and known[cell.name].cell_type == "code":
-            remarks.append(
-                Remark(f"cell {cell.name} is no code cell any more; it ran as one", Look.IF_POINTS_ARE_MISSING)
-            )
-    changed = [
-        cell.name for cell in cells if cell.is_code and cell.name and _changed(known[cell.name], cell.text, exercise)
-    ]
-    if changed:
-        text = f"changes of {', '.join(dict.fromkeys(changed))} do not count: read-only cells ran as handed out"
-        remarks.append(Remark(text, Look.IF_POINTS_ARE_MISSING))
+            texts.append(f"cell {cell.name} is no code cell any more; it ran as one")
+    named = [cell for cell in cells if cell.is_code and cell.name]
+    if changed := dict.fromkeys(cell.name for cell in named if _changed(known[cell.name], cell.text, exercise)):
+        texts.append(f"changes of {', '.join(changed)} do not count: read-only cells ran as handed out")
+    remarks += [Remark(text, Look.IF_POINTS_ARE_MISSING) for text in texts]
     return matched
 
 

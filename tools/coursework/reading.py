@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import suppress
 
 import nbformat
 from nbformat import NotebookNode
@@ -16,10 +17,8 @@ def decode(content: bytes) -> tuple[str, str]:
         UnreadableError: it is none of these.
     """
     for encoding in json.detect_encoding(content), "cp1252":
-        try:
+        with suppress(UnicodeDecodeError):
             return content.decode(encoding), encoding
-        except UnicodeDecodeError:
-            pass
     raise UnreadableError("text in an unknown encoding (not UTF-8, UTF-16, UTF-32 or cp1252)")
 
 

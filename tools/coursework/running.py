@@ -18,16 +18,11 @@ from . import execute, fence
 
 @dataclass(frozen=True)
 class Ran:
-    """A notebook with its outputs.
-
-    Attributes:
-        note: what went wrong beside errors in cells.
-        doubt: whether the machine may be the reason, see `execute.execute`.
-    """
+    """A notebook with its outputs."""
 
     notebook: NotebookNode
-    note: str
-    doubt: bool
+    note: str  # what went wrong beside errors in cells
+    doubt: bool  # whether the machine may be the reason, see `execute.execute`
 
 
 def run(

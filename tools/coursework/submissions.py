@@ -48,24 +48,13 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """A file of a student.
+    """A file of a student."""
 
-    Attributes:
-        path: within what the student handed in, where a zip counts as a folder.
-        modified: seconds since 1970, by the clock of ``archive`` (zips know no time zone).
-        archive: the zip it lies in, or "".
-        size: bytes.
-        read: gives the content.
-
-    Raises:
-        UnreadableError: from ``read``.
-    """
-
-    path: PurePosixPath
-    modified: float
-    archive: str
-    size: int
-    read: Callable[[], bytes] = field(repr=False, compare=False)
+    path: PurePosixPath  # within what the student handed in, where a zip counts as a folder
+    modified: float  # seconds since 1970, by the clock of ``archive`` (zips know no time zone)
+    archive: str  # the zip it lies in, or ""
+    size: int  # bytes
+    read: Callable[[], bytes] = field(repr=False, compare=False)  # gives the content, or raises UnreadableError
 
     @property
     def name(self) -> str:
