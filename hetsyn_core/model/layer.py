@@ -67,7 +67,7 @@ def parameter_count(
     """Trainable parameters of one layer (Table 3): weights and time constants; errors as `as_variant`."""
     v = as_variant(variant, sharing)
     synapses = n_pre * n_post + (n_post * n_post if recurrent else 0)
-    return synapses + (v.sharing.count(n_pre, n_post, recurrent) if v.trainable else 0)
+    return synapses + (math.prod(v.sharing.shape(n_pre, n_post, recurrent)) if v.trainable else 0)
 
 
 class Layer(nn.Module):

@@ -135,10 +135,6 @@ class Sharing:
             return (min(self.groups, math.prod(self._dealt(n_all, n_post))),)
         return {"all": (), "neuron": (n_post, 1), "synapse": (n_post, n_all)}[self.by]
 
-    def count(self, n_pre: int, n_post: int, recurrent: bool) -> int:
-        """Number of a layer's time constants."""
-        return math.prod(self.shape(n_pre, n_post, recurrent))
-
     def draw_groups(
         self, n_pre: int, n_post: int, recurrent: bool, generator: torch.Generator | None = None
     ) -> Tensor | None:

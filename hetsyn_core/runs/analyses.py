@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.events import bin_events
+from ..datasets.events import Raster, bin_events
 from ..model.layer import Network, Traces
 from ..model.time_constants import centre, parameter_from_tau, tau_from_decay
 from ..tasks.classify import Classification, in_batches
@@ -85,19 +85,24 @@ def robustness(network: Network, task: Speech) -> dict[str, float]:
 
     A warped recording has as many steps as its duration needs: 250 alpha.
     """
-    events, found = events_of(task.data, "test"), {}
-
-    def heard(steps: int, **change) -> float:
-        raster = bin_events(events, task.bin_ms, steps, task.reading, **change)
-        _, rows = task.passed("test", split_rng())
-        return evaluate(network, in_batches(raster.dense, raster.labels, rows, TEST_BATCH), task.measure)["accuracy"]
-
+    events = events_of(task.data, "test")
+    found = {}
     for share in DELETED:
         rng = np.random.default_rng([DELETION_SEED, round(1000 * share)])
-        found[f"deleted {share:g}"] = heard(task.steps, delete=share, rng=rng)
+        changed = bin_events(events, task.bin_ms, task.steps, task.reading, delete=share, rng=rng)
+        found[f"deleted {share:g}"] = heard(network, task, changed)
     for warp in WARPS:
-        found[f"warped {warp:g}"] = heard(round(task.steps * 2.0**warp), stretch=2.0**warp)
+        alpha = 2.0**warp
+        changed = bin_events(events, task.bin_ms, round(task.steps * alpha), task.reading, stretch=alpha)
+        found[f"warped {warp:g}"] = heard(network, task, changed)
     return found
+
+
+def heard(network: Network, task: Speech, raster: Raster) -> float:
+    """Accuracy on a changed version of the test recordings."""
+    _, rows = task.passed("test", split_rng())
+    batches = in_batches(raster.dense, raster.labels, rows, TEST_BATCH)
+    return evaluate(network, batches, task.measure)["accuracy"]
 
 
 def readout_drive(network: Network, task: Classification) -> dict[str, float]:
