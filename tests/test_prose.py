@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hetsyn_core.datasets import allen
 from hetsyn_core.drawing import biology
 from hetsyn_core.paths import ROOT
 from hetsyn_core.results import cost, sharing, speech, table4
@@ -382,6 +383,40 @@ def time_constants(task):
     return sum(layer.decay_parameter.numel() for layer in make_network(task).layers)
 
 
+def learned(start, recurrent=True, path="input"):
+    """Learned time constants of the stored HetSynLIF network that started at so many ms, under the paper's text."""
+    name = {20: "fig2", 40: "fig3"}.get(start, "table4")
+    (record,) = [
+        r for r in records(name)
+        if r.detail and r.run.variant == "HetSynLIF" and r.run.recurrent == recurrent and not r.failure
+        and r.run.initial_tau_s()[1] == start and table4.reading(r.run)[3:] == "decay"
+    ]  # fmt: skip
+    return biology.pathway_taus(record)[path]
+
+
+def learned_medians(*starts):
+    """Of input synapses, feedforward and recurrent."""
+    return [np.median(learned(start, recurrent)) for start in starts for recurrent in (False, True)]
+
+
+def lower_half(start):
+    """Median / 5th percentile of the input synapses of R-HetSynLIF."""
+    low, middle = np.quantile(learned(start), (0.05, 0.5), method="lower")
+    return middle / low
+
+
+def middle_90():
+    """5th and 95th percentile of the input synapses of R-HetSynLIF from 40 ms, and their ratio."""
+    low, high = np.quantile(learned(40), (0.05, 0.95), method="lower")
+    return low, high, high / low
+
+
+def published():
+    """Shortest and longest published mean, and their ratio."""
+    low, high = allen.PUBLISHED["tau_ms"].agg(["min", "max"])
+    return low, high, high / low
+
+
 # fmt: off
 PROSE = [
     ("02", "its mean distance is {:.3f} instead of {:.3f}, and that of F-HetSynLIF is {:.3f}",
@@ -516,6 +551,15 @@ PROSE = [
     ("17", "they are worse in {} seeds of ten; in one of these the output runs away (an error of {:.0f})", runs_away),
     ("17", "reach {:.1f} % (feedforward) and {:.1f} % (recurrent)",
      lambda: [percent_fixed("log-uniform", recurrent) for recurrent in (False, True)]),
+    ("12", "about {:.0f} times as long", lambda: [round(published()[2], -1)]),
+    ("12", "{:.1f} % of the input and {:.1f} % of the recurrent synapses end above 500 ms",
+     lambda: [100 * np.mean(learned(40, path=path) > 500) for path in ("input", "recurrent")]),
+    ("12", "by a factor of {:.1f} to {:.1f}",
+     lambda: [f([lower_half(start) for start in (20, 40, 100)]) for f in (min, max)]),
+    ("12", "end between {:.0f} and {:.0f} ms, a factor of {:.0f}", middle_90),
+    ("12", "from {:.0f} to {:.0f} ms, differ by a factor of {:.0f}", published),
+    ("12", "to {:.0f} and {:.0f} ms, and to {:.0f} and {:.0f}", lambda: learned_medians(200, 400)),
+    ("12", "at 19 ms from 20, at 36 from 40, at {:.0f} and {:.0f} from 100", lambda: learned_medians(100)),
     ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)",
      lambda: after("longest back | all | 5")),
     ("13", "still right in {:.0f} % and recurrent ones in {:.1f} %", lambda: after("others back | all | 10")),

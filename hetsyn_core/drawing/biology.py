@@ -1,6 +1,6 @@
 """Time constants of biological synapses (Fig. 1A) and those of a trained network's pathways (Fig. 4D, A5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,9 +13,12 @@ from ..datasets import allen
 from ..model.time_constants import tau_from_decay
 from ..runs.record import Record
 from . import distributions
+from .plots import decades, letter
 
-SPECIES = {"human": "#D55E00", "mouse": "#005A9C"}
+SPECIES = {"human": ("0.35", "--"), "mouse": ("0.6", "-.")}  # grey: the colours are those of the variants
 BINS = np.geomspace(1, 5000, 60)
+LEARNED_BINS = np.geomspace(5, 5000 * 10 ** (1 / 12), 38)  # 12 in each decade; the last begins at 5,000 ms
+MOST_MS = 100_000  # longer ones are not told apart in `starting_points`
 BOUNDS_MS = allen.START_MS["psp"] / allen.ROOM, allen.START_MS["psp"] * allen.ROOM
 
 
@@ -65,36 +68,39 @@ def fig1a(database: Path | None) -> Figure:
 
 def _synapses(axes: np.ndarray, database: Path) -> None:
     taus = allen.decay_tau(database)
-    for ax, (species, color) in zip(axes, SPECIES.items(), strict=True):
+    for ax, (species, (color, _)) in zip(axes, SPECIES.items(), strict=True):
         own = taus[taus["species"] == species]
         free = own.loc[~own["at_bound"], "tau_ms"]
         share = 100 / len(own)
         values = [free, own.loc[own["at_bound"], "tau_ms"]]
         weights = [np.full(len(v), share) for v in values]
         ax.hist(
-            values, BINS, weights=weights, stacked=True, color=[color, "0.75"], label=["measured", "fit at its bound"]
-        )
+            values, BINS, weights=weights, stacked=True, color=[color, "white"], edgecolor=color, lw=0.5,
+            label=["measured", "fit at its bound"],
+        )  # fmt: skip
         # Both curves describe the free fits alone, so they carry their share of all.
         distributions.density(ax, free, BINS, "black", share=len(free) * share, label="kernel density")
         distributions.fitted(ax, free, BINS, "black", share=len(free) * share, ls="--", label="log-normal fit")
         ax.axvline(distributions.LONG_MS, ls=":", color="0.4", lw=1)
         ax.set(ylabel="synapses (%)", title=f"{species}, {len(own):,} pairs")
     axes[0].legend(loc="upper left")
-    axes[-1].set(xlabel="decay time constant of the postsynaptic potential (ms)", xscale="log")
+    decades(axes[-1], x=True)
+    axes[-1].set_xlabel("decay time constant of the postsynaptic potential (ms)")
 
 
 def _stand_in(ax: Axes) -> None:
     rows = allen.PUBLISHED
-    ax.axvspan(*BOUNDS_MS, color="0.93")
+    ax.axvspan(*BOUNDS_MS, color="0.92", lw=0)
     ax.errorbar(rows["tau_ms"], range(len(rows)), xerr=rows["spread_ms"], fmt="o", color="black", ms=4, capsize=2)
     ax.axvline(distributions.LONG_MS, ls=":", color="0.4", lw=1)
     ax.set(
-        xscale="log", xlim=(BINS[0], BINS[-1]), xlabel="decay time constant (ms)", ylim=(-0.7, len(rows) + 1.2),
+        xlim=(BINS[0], 1000), xlabel="decay time constant (ms)", ylim=(-0.7, len(rows) + 0.4),
         yticks=range(len(rows)), yticklabels=rows["current"] + " (n = " + rows["n"].astype(str) + ")",
     )  # fmt: skip
-    ax.text(np.sqrt(np.prod(BOUNDS_MS)), len(rows) + 0.4, "fits to potentials lie here", ha="center", size=7)
+    decades(ax, x=True)
+    ax.text(np.sqrt(np.prod(BOUNDS_MS)), len(rows) - 0.3, "fits to potentials lie here", ha="center", size=7)
     ax.set_title(
-        "STAND-IN: mean synaptic currents of rat neocortex,\nnot the human and mouse pairs of Fig. 1A", color="#D55E00"
+        "STAND-IN: mean synaptic currents of rat neocortex,\nnot the human and mouse pairs of Fig. 1A", weight="bold"
     )
 
 
@@ -110,3 +116,57 @@ def before_and_after(axes: Sequence[Axes], records: Sequence[Record], bins: np.n
         distributions.histogram(ax, after[name], bins, "black", "after", histtype="step")
         ax.axvline(distributions.LONG_MS / scale, ls=":", color="0.4", lw=1)
         ax.set(title=name, yscale="log", ylim=(0.02, 90))
+
+
+def learned(record: Record, name: str) -> Figure:
+    """One network's time constants before and after training; every synapse shows, the longest in the last bin."""
+    taus = pathway_taus(record)
+    fig, axes = plt.subplots(1, len(taus), figsize=(6.4, 2.5), sharey=True)
+    before_and_after(axes, [record], LEARNED_BINS)
+    for ax, text, (path, tau) in zip(axes, "ABCDE", taus.items(), strict=False):
+        letter(ax, text)
+        ax.set(title=f"{path}, {tau.size:,} synapses", xlim=(5, 6500), ylim=(0.006, 90))
+        ax.set(xticks=[10, 100, 1000, 5500], xticklabels=["10", "100", "", "≥5,000"])
+        ax.set(yticks=[0.01, 0.1, 1, 10], yticklabels=["0.01", "0.1", "1", "10"])
+        ax.tick_params(which="minor", length=0)
+    axes[-1].text(distributions.LONG_MS * 1.1, 40, "500 ms", size=7)
+    axes[0].set_ylabel("synapses (%)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncols=2, borderaxespad=0)
+    fig.suptitle(name, size=8)
+    fig.supxlabel(r"$\tau_s$ (ms)", size=8)
+    plt.close(fig)
+    return fig
+
+
+def starting_points(networks: Mapping[str, Record]) -> Figure:
+    """Box plots of learned input time constants over where they started, a box for each network."""
+    fig, ax = plt.subplots(figsize=(5.4, 3.4))
+    ends = (15, 550)
+    ax.plot(ends, ends, ls="--", color="0.5", lw=0.8, label="as at the start")
+    for recurrent, face in (False, "white"), (True, "0.7"):
+        own = [record for record in networks.values() if record.run.recurrent == recurrent]
+        starts = np.array([record.run.initial_tau_s()[1] for record in own])
+        at = starts * (1.09 if recurrent else 1 / 1.09)
+        five = [np.quantile(pathway_taus(r)["input"], (0.05, 0.25, 0.5, 0.75, 0.95), method="lower") for r in own]
+        keys = "whislo", "q1", "med", "q3", "whishi"
+        ax.bxp(
+            [dict(zip(keys, np.minimum(row, MOST_MS), strict=True)) for row in five], at, widths=0.14 * at,
+            showfliers=False, showcaps=False, patch_artist=True, manage_ticks=False, boxprops=dict(facecolor=face),
+            medianprops=dict(color="black", lw=2), label=f"{'R' if recurrent else 'F'}-HetSynLIF",
+        )  # fmt: skip
+        beyond = at[[row[-1] > MOST_MS for row in five]]
+        ax.plot(beyond, np.full(len(beyond), MOST_MS), "^", color="black", ms=4, clip_on=False)
+    ticks = sorted({record.run.initial_tau_s()[1] for record in networks.values()})
+    powers = 10 ** np.arange(1, 6)
+    ax.set(
+        xscale="log",
+        xlabel=r"mean initial $\tau_s$ (ms)",
+        yscale="log",
+        ylabel=r"learned $\tau_s$ of input synapses (ms)",
+    )
+    ax.set(ylim=(5, MOST_MS), yticks=powers, yticklabels=[f"{ms:,}" for ms in powers])
+    ax.set(xticks=ticks, xticklabels=[f"{ms:g}" for ms in ticks])
+    ax.minorticks_off()
+    ax.legend(loc="upper left", title="one network per box", alignment="left")
+    plt.close(fig)
+    return fig

@@ -77,8 +77,8 @@ def _curve(ax: Axes, pdf, bins: np.ndarray, share: float, **options) -> None:
 def quantiles(ax: Axes, tau_ms: np.ndarray, color: str, label: str | None = None, points: int = 400, **options) -> None:
     """Quantiles of time constants against those of a standard normal: log-normal ones lie on a straight line.
 
-    Its height in the middle is the median, its slope sigma. Thin: the line through the quartiles, where they are
-    positive and finite. Two sets that lie on each other have one distribution.
+    Its height in the middle is the median, its slope sigma. Dots: the quartiles; thin: the line through them, where
+    they are positive and finite. Two sets that lie on each other have one distribution.
     """
     tau = np.ravel(tau_ms)
     shares = (np.arange(points) + 0.5) / points
@@ -86,6 +86,15 @@ def quantiles(ax: Axes, tau_ms: np.ndarray, color: str, label: str | None = None
     shown = np.where((sorted_tau > 0) & np.isfinite(sorted_tau), sorted_tau, np.nan)
     ax.plot(stats.norm.ppf(shares), shown, color=color, label=label, **options)
     if (quartiles > 0).all() and np.isfinite(quartiles).all():
-        slope, middle = np.polyfit(stats.norm.ppf((0.25, 0.75)), np.log(quartiles), 1)
-        ax.plot([-3, 3], np.exp(middle + slope * np.array([-3, 3])), color=color, lw=0.5, zorder=1)
+        at = stats.norm.ppf((0.25, 0.75))
+        slope, middle = np.polyfit(at, np.log(quartiles), 1)
+        x = np.array([-3, *at, 3])
+        ax.plot(x, np.exp(middle + slope * x), "o-", markevery=[1, 2], color=color, lw=0.5, ms=3.5, zorder=1)
     ax.set_yscale("log")
+
+
+def percent_axis(ax: Axes) -> None:
+    """Name the quantiles of a standard normal on the x axis by the percent of values below them."""
+    percent = (0.1, 2, 10, 25, 50, 75, 90, 98, 99.9)
+    ax.set(xticks=stats.norm.ppf(np.array(percent) / 100), xticklabels=[f"{p:g}" for p in percent])
+    ax.set_xlabel("synapses below (%; spaced as quantiles of a normal distribution)")
