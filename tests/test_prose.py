@@ -5,6 +5,7 @@ when a record or a sentence changes, the other must follow.
 """
 
 import json
+import re
 from functools import lru_cache
 
 import nbformat
@@ -25,6 +26,7 @@ from hetsyn_core.tasks import Speech
 from hetsyn_core.tasks.networks import SHAPES
 from hetsyn_core.tasks.speech import GENERATED
 from tools.benchmark import needed
+from hetsyn_core.tasks import SequentialDigits
 
 NUMBER = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ORDINAL = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
@@ -132,6 +134,41 @@ def after_reset(*readings):
     own = table4.readings(runs("table4"))
     means = own[own["reading"].isin(readings)].groupby(["reading", "mu"])["reset_accuracy"].mean()
     return means.min(), means.max()
+
+
+def hom_mse(lr):
+    """Mean error of the two models with fixed time constants, which must agree."""
+    means = {round(runs("figA1", variant=v, lr=lr)["mse"].mean(), 3) for v in ("HomNeuLIF", "HomNeuALIF")}
+    assert len(means) == 1
+    return means.pop()
+
+
+def small_digits():
+    """Validation accuracies of R-HetSynLIF on the small digits with the text's reading, in percent, sorted."""
+    own = runs("vision_small", variant="HetSynLIF")
+    text = SequentialDigits()
+    open_in_the_paper = "surrogate", "readout", "normalised", "clip", "count_scale", "lr", "truncate"
+    same = [all(getattr(run, k) == getattr(text, k) for k in open_in_the_paper) for run in own["run"]]
+    return sorted(100 * own[same]["validation_accuracy"])
+
+
+def epochs(name):
+    """Test accuracy after every epoch, a row per run, in percent."""
+    return 100 * np.array([record.test_curve["accuracy"] for record in records(name)])
+
+
+def free_digits(**settings):
+    """Lowest and highest accuracy in percent."""
+    return 100 * runs("table2_fsdd", **settings)["accuracy"].agg(["min", "max"])
+
+
+def counted(pattern):
+    """Numbers in the summary of the committed ledger."""
+    return [int(x) for x in re.search(pattern, (ROOT / "data" / "ledger.md").read_text(encoding="utf-8")).groups()]
+
+
+def successes(model, hidden):
+    return int(runs("fig3", model=model, hidden=hidden)["success"].sum())
 
 
 MODELS = "F-HetSynLIF", "R-HetSynLIF"
@@ -430,6 +467,10 @@ PROSE = [
     ("03", "with five neurons in {:.0f} % of its runs", lambda: [success("F-HetSynLIF", 5)]),
     ("03", "in {:.0f} % of its runs with five neurons, HomNeuALIF in {:.0f} %",
      lambda: [success("R-HetSynLIF", 5), success("R-HomNeuALIF", 5)]),
+    ("03", "pulls the mean down to {:.0f} %", lambda: [100 * runs("fig3c", frozen=0.95)["accuracy"].mean()]),
+    ("03", "creeps up to {:.0f} %",
+     lambda: [100 * runs("fig3", model="F-HomNeuALIF", hidden=100)["accuracy"].mean()]),
+    ("03", "in between, up to {:.0f} %", lambda: [100 * runs("fig3", model="F-HomNeuALIF")["accuracy"].max()]),
     ("03", "{} instead of {} of ten (feedforward)", lambda: tied_and_fixed("F-HetNeuLIF")),
     ("03", "{} instead of {} (recurrent)", lambda: tied_and_fixed("R-HetNeuLIF")),
     ("03", "glossary.md#exact-test): p = {:.2f} and {:.2f}",
@@ -440,10 +481,12 @@ PROSE = [
     ("04", "between 1e-3 and 5e-3 there is {} difference",
      lambda: ["a clear" if rates_differ(1e-3, 5e-3) else "no clear"]),
     ("04", "At 5e-4 and below it is {}", lambda: ["worse" if rates_differ(5e-4, 5e-3) else "as good"]),
+    ("04", "their mean MSE falls from {:.3f} to {:.3f}", lambda: [hom_mse(lr) for lr in (5e-3, 1e-2)]),
     ("05", "{} of the 100 neurons fire", lambda: [firing(10)[0].sum()]),
     ("05", "{} of them do so in both gaps", lambda: [(firing(1000)[1] & firing(1000)[2]).sum()]),
     ("05", "{} of the error that is left", lambda: ["Half" if 45 < gaps_share(1000) < 55 else gaps_share(1000)]),
     ("05", "about {:.0f} % of what it was", lambda: [round(100 * learned_share(), -1)]),
+    ("06", "but {:.1f} times the training", lambda: [rise().mean()]),
     ("06", "by a factor of {:.1f} (mean over the seeds)", lambda: [rise().mean()]),
     ("06", "below {:.1f} %", lambda: [100 * runs("figA3_noise").query("added_noise_hz <= 15")["accuracy"].min()]),
     ("06", "{} of the ten runs are at chance", lambda: [fails("figA3_noise", added_noise_hz=20, noise_on="all")]),
@@ -560,6 +603,15 @@ PROSE = [
     ("12", "from {:.0f} to {:.0f} ms, differ by a factor of {:.0f}", published),
     ("12", "to {:.0f} and {:.0f} ms, and to {:.0f} and {:.0f}", lambda: learned_medians(200, 400)),
     ("12", "at 19 ms from 20, at 36 from 40, at {:.0f} and {:.0f} from 100", lambda: learned_medians(100)),
+    ("10", "four runs end between {:.0f} and {:.0f} %",
+     lambda: 100 * runs("table2_smnist")["accuracy"].agg(["min", "max"])),
+    ("10", "no run changes by more than {:.0f} points",
+     lambda: [np.ceil(abs(epochs("table2_smnist")[:, 38:] - epochs("table2_smnist")[:, -1:]).max())]),
+    ("10", "two of its five runs come to {:.1f} and {:.1f} %", lambda: small_digits()[-2:]),
+    ("10", "three stay at {:.0f} % or below", lambda: [np.ceil(small_digits()[2])]),
+    ("10", "by {:.1f} points in the last three epochs", lambda: [epochs("vision")[0, -1] - epochs("vision")[0, -4]]),
+    ("11", "the models end between {:.1f} and {:.1f} %", free_digits),
+    ("11", "furthest apart, from {:.1f} to {:.1f} %", lambda: free_digits(variant="HetSynLIF")),
     ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)",
      lambda: after("longest back | all | 5")),
     ("13", "still right in {:.0f} % and recurrent ones in {:.1f} %", lambda: after("others back | all | 10")),
@@ -582,6 +634,19 @@ PROSE = [
     ("13", "are worth nothing ({:.1f} %)", lambda: [heard("shuffled | all | nothing")]),
     ("13", "200 ms ({:.1f} %)", lambda: [heard("at most | all | 50")]),
     ("13", "6.25 bins for all synapses leaves {:.1f} %", lambda: [heard("at least | all | 6.25")]),
+    ("18", "the error falls to {:.0f} %, where we ask", lambda: [100 * learned_share()]),
+    ("18", "feedforward, {} of 50 runs succeed", lambda: [successes("F-HetSynLIF", 5)]),
+    ("18", "the accuracy is {:.0f} % on average, but {} of ten runs fail",
+     lambda: [100 * runs("figA3_noise", added_noise_hz=20, noise_on="all")["accuracy"].mean(),
+              fails("figA3_noise", added_noise_hz=20, noise_on="all")]),
+    ("18", "learning takes {:.1f} times the iterations", lambda: [rise().mean()]),
+    ("18", "R-HetSynLIF succeeds in {} of 50 runs and R-HomNeuALIF in {};",
+     lambda: [successes("R-HetSynLIF", 5), successes("R-HomNeuALIF", 50)]),
+    ("18", "now {1} of {0} claims", lambda: counted(r"(\d+) claims: (\d+) reproduced")),
+    ("18", "**Not reproduced** are {} claims", lambda: [NUMBER[counted(r"(\d+) not reproduced")[0]]]),
+    ("18", "**Beyond the paper**, {} claims hold", lambda: [NUMBER[counted(r"paper, \d+: (\d+) hold")[0]]]),
+    ("18", "The other {} are inconclusive, and {} has too few runs",
+     lambda: [NUMBER[k] for k in counted(r"hold, (\d+) inconclusive.*; without a verdict: (\d+) too few runs\.")]),
 ]
 # fmt: on
 
