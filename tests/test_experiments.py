@@ -83,7 +83,10 @@ SETTINGS = {
     "vision_small": each(
         SequentialDigits, VISION, dict(data=SMALL, batch=32, epochs=15, cosine_epochs=15, validation=200)
     ),
-    "vision": [SequentialDigits(**CURED, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)],
+    "vision": [
+        SequentialDigits(**CURED, variant=variant, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)
+        for variant in VARIANTS
+    ],
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),

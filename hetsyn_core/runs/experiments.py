@@ -139,7 +139,7 @@ EXPERIMENTS = {
     # The reading chosen there on MNIST. The counts of 784 steps are scaled by 0.04, those of 64 steps by 0.5.
     "vision": Experiment(
         SequentialDigits, CHOSEN | {"count_scale": 0.04, "epochs": 12, "cosine_epochs": 12, "validation": 5000},
-        seeds=1, analyses=("readout_drive",)),
+        varies={"variant": ALL_VARIANTS}, seeds=1, analyses=("readout_drive",)),
     # Beyond the paper: how many time constants, and what else may help HetSynLIF. The large networks with fewer P.
     "groups_match": Experiment(
         MATCH, kinds=[kind | {"hidden": 20} for kind in GROUPS] + [kind | {"hidden": 100} for kind in FEWER_GROUPS],
