@@ -551,7 +551,7 @@ PROSE = [
     ("15", "goes from {:.1f} with 1,300 synapses to {:.1f} with 320,800", lambda: over_other("HomNeuLIF, fused")),
     ("15", "the plain loop takes {:.0f} times", lambda: [1 / over_other("HetSynLIF, reference").iloc[-1]]),
     ("15", "flat in steps and in trials, {:.0f} to {:.0f} ms", flat),
-    ("15", "in the card's memory ({:.0f} ms), and beyond 256 the plain loop runs ({:.0f} ms)",
+    ("15", "in the card's memory ({:.0f} ms), and with 400 the plain loop ran ({:.0f} ms)",
      lambda: 1e3 * grown("neurons", device="gpu").iloc[-2:]),
     ("16", "groups {} of ten do, with 256 {}",
      lambda: [NUMBER[learn("16", **SMALL, start="paper")], every(learn("256", **SMALL, start="paper"))]),
