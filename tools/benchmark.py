@@ -30,7 +30,6 @@ from statistics import median, quantiles
 
 import numpy as np
 import torch
-from llvmlite.binding import get_host_cpu_features
 
 from hetsyn_core.model import reference
 from hetsyn_core.model.fast import dispatch as fused
@@ -229,7 +228,7 @@ def _device(device: str, threads: int, say: Callable[[str], None]) -> dict:
     name = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, {threads} thread(s)"
     say(f"{name}: {adds / 1e9:,.0f} G multiply-adds/s, {copied / 1e9:,.0f} GB/s copied")
     found = {"name": name, "multiply_adds_per_s": adds, "bytes_per_s": copied, "versions": _versions(device)}
-    return found if device == "cuda" else found | {"features": [f for f in FEATURES if get_host_cpu_features().get(f)]}
+    return found if device == "cuda" else found | {"features": _features()}
 
 
 def _measurements(shape: Shape, device: str, threads: int, seconds: float, peers: str | None):
@@ -275,6 +274,12 @@ def _versions(device: str) -> dict:
     import numba
 
     return found | {"numba": numba.__version__}
+
+
+def _features() -> list[str]:
+    from llvmlite.binding import get_host_cpu_features  # here, since on a GPU no Numba is needed
+
+    return [name for name in FEATURES if get_host_cpu_features().get(name)]
 
 
 def _processor() -> str:

@@ -133,10 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures = figures_folder()
     try:
         writable(figures), writable(options.build)
-        rows = make(notebooks, options.build, figures, profile=options.profile, fresh=options.fresh)
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
+    try:
+        rows = make(notebooks, options.build, figures, profile=options.profile, fresh=options.fresh)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130

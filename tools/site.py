@@ -270,9 +270,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lay_out(source)
         status = build(source, target)
-    except (ValueError, ModuleNotFoundError) as error:
-        advice = ": pip install -e '.[site]'" if isinstance(error, ModuleNotFoundError) else ""
-        print(f"{error}{advice}", file=sys.stderr)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"{error}: pip install -e '.[site]'", file=sys.stderr)
         return 1
     for path in notebooks():
         for line in pictures_without_alt(nbformat.read(path, as_version=4)):

@@ -187,12 +187,15 @@ def make(
         raise ValueError(f"{len(failed)} of {len(found)} recordings cannot be encoded; the first is {failed[0]}")
     made_from = {recording.path: digest for recording, (digest, _) in zip(found, results, strict=True)}
     tests, chosen_by = test_names(found, seed)
+    split = {
+        "train": [r for r in found if r.path.name not in tests],
+        "test": [r for r in found if r.path.name in tests],
+    }
     about = dict(source=source(len(found), window), seed=seed, window=str(window), test_set=chosen_by)
     for name, target in targets.items():
-        chosen = [r for r in found if (r.path.name in tests) == (name == "test")]
-        _write_split(target, chosen, parts, made_from, **about)
+        _write_split(target, split[name], parts, made_from, **about)
     shutil.rmtree(parts)
-    return len(found) - len(tests), len(tests)
+    return len(split["train"]), len(split["test"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

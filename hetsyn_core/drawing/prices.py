@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..results.cost import LOOP, OTHER, OURS
 from . import plots
 
-OURS, OTHER, LOOP = "HetSynLIF, fused", "HomNeuLIF, fused", "HetSynLIF, reference"
 FLOOR = "floor"
 # Colour, marker and what fills it. The loop is HetSynLIF too, hollow; other libraries are grey.
 LOOKS = {

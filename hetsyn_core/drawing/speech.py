@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 
 from ..runs.analyses import DELETED, WARPS
 from ..runs.record import Record
+from ..tasks import Speech
 from . import biology, distributions, plots
 
-STEP_MS = 4  # a bin of the sound
+STEP_MS = Speech.bin_ms  # a bin of the sound
 BINS = 5 * 2.0 ** (np.arange(-16, 27) / 5)  # of time constants, in bins of the sound; 5 and 20 are edges
 LONG = 20  # bins; no time constant starts above
 

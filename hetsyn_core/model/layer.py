@@ -178,10 +178,11 @@ class Layer(nn.Module):
 
     def rest(self, batch: int) -> LayerState:
         """The state of a layer that has had no input yet: zeros."""
-        silent = self.weight.new_zeros(batch, self.n_post)
-        rest = lambda w: silent if self.sharing.neuron_has_one else self.weight.new_zeros(batch, *w.shape)
+        per = 1 if self.sharing.neuron_has_one else 2  # a current for each neuron, or for each synapse
+        rest = lambda weight: weight.new_zeros(batch, *weight.shape[:per])
         if not self.spiking:
             return LayerState(rest(self.weight))
+        silent = self.weight.new_zeros(batch, self.n_post)
         recurrent = None if self.recurrent_weight is None else rest(self.recurrent_weight)
         return LayerState(rest(self.weight), NeuronState(silent, silent, silent, recurrent))
 

@@ -30,6 +30,7 @@ from ..tasks.networks import SHAPES, Shape
 from ..tasks.task import Task
 from .tables import example_input
 
+OURS, OTHER, LOOP = "HetSynLIF, fused", "HomNeuLIF, fused", "HetSynLIF, reference"  # as `tools.benchmark` names them
 NETWORKS = {shape.name: (shape.sizes, shape.recurrent) for shape in SHAPES} | {
     "TiDigits (Table 2)": ((500, 64, 32, 11), True),
     "Ti46-Alpha (Table 2)": ((500, 128, 128, 26), True),
@@ -233,8 +234,8 @@ def prices(table: pd.DataFrame, unit: str = "ms") -> pd.DataFrame:
     cpu = table[table["device"] == "cpu"]
     wide = cpu.pivot(index=["machine", "network"], columns="who", values=unit)
     wide = wide.reindex(cpu["network"].unique(), level="network")
-    mine = wide.pop("HetSynLIF, fused")
-    gpu = table[(table["device"] == "cuda") & (table["who"] == "HetSynLIF, fused")].set_index("network")[unit]
+    mine = wide.pop(OURS)
+    gpu = table[(table["device"] == "cuda") & (table["who"] == OURS)].set_index("network")[unit]
     on_gpu = [f"{gpu[name]:.2f}" if name in gpu else "not measured" for _, name in wide.index]
     return wide.rdiv(mine, axis=0).assign(GPU=on_gpu)
 
@@ -250,16 +251,19 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
         "time, GPU" and "memory, CPU".
     """
     columns = {"time, CPU": ("cpu", "ms"), "time, GPU": ("cuda", "ms"), "memory, CPU": ("cpu", "MB")}
-    found = {name: _ranges(table[table["device"] == device], unit) for name, (device, unit) in columns.items()}
-    rows = ["HomNeuLIF, fused", "HetSynLIF, reference", "other libraries"]
-    return pd.DataFrame(found, index=rows).fillna("not measured").rename_axis("HetSynLIF, fused /")
+    rows = [OTHER, LOOP, "other libraries"]
+    texts = {}
+    for name, (device, unit) in columns.items():
+        found = _ranges(table[table["device"] == device], unit)
+        texts[name] = [found.get(row, "not measured") for row in rows]
+    return pd.DataFrame(texts, index=pd.Index(rows, name=f"{OURS} /"))
 
 
 def _ranges(table: pd.DataFrame, unit: str) -> dict[str, str]:
     wide = table.pivot(index=["machine", "network"], columns="who", values=unit)
-    if "HetSynLIF, fused" not in wide:
+    if OURS not in wide:
         return {}
-    over = wide.rdiv(wide.pop("HetSynLIF, fused"), axis=0).stack().dropna().reset_index(name="quotient")
-    who = over["who"].where(over["who"].isin(["HomNeuLIF, fused", "HetSynLIF, reference"]), "other libraries")
+    over = wide.rdiv(wide.pop(OURS), axis=0).stack().dropna().reset_index(name="quotient")
+    who = over["who"].where(over["who"].isin([OTHER, LOOP]), "other libraries")
     spans = over.groupby(who)["quotient"].agg(["min", "max"])
     return {name: f"{row['min']:.2f} to {row['max']:.2f}" for name, row in spans.iterrows()}

@@ -318,11 +318,10 @@ class _Spiking(torch.autograd.Function):
     def forward(ctx, current, weight, decay, kappa, threshold, adaptation, surrogate):
         ctx.set_materialize_grads(False)
         V, Z = torch.empty_like(current), torch.empty_like(current)
-        across = None if weight is None else decay.T.contiguous()
-        synapses = (None if weight is None else weight.T.contiguous()), across
+        w, across = (None, None) if weight is None else (weight.T.contiguous(), decay.T.contiguous())
         grid, state, options = _neurons(current, weight)
         rates = threshold, *(adaptation or (0.0, 0.0))
-        _launch(spike_forward, grid, current, *synapses, kappa, state, V, Z, *current.shape[1:], *rates, **options)
+        _launch(spike_forward, grid, current, w, across, kappa, state, V, Z, *current.shape[1:], *rates, **options)
         ctx.save_for_backward(weight, decay, across, kappa, V, Z)
         ctx.rest = rates, surrogate
         return V, Z
@@ -358,11 +357,12 @@ def _neurons(current: Tensor, weight: Tensor | None):
         BLOCK = min(triton.next_power_of_2(neurons), 32)
         return (batch, triton.cdiv(neurons, BLOCK)), None, dict(RECURRENT=False, TILE=BLOCK, BLOCK=BLOCK, num_warps=1)
     BLOCK = triton.next_power_of_2(neurons)
-    TILE = BLOCK if BLOCK <= RESIDENT else 32 if BLOCK <= 256 else 16
+    if BLOCK > 256:  # the addresses need registers too; so none are spilled
+        TILE, num_warps = 16, 16
+    else:  # 64 synapses a thread: their u, w, r just fit its registers, and few warps wait for each other
+        TILE = BLOCK if BLOCK <= RESIDENT else 32
+        num_warps = max(BLOCK * TILE // (64 * 32), 1)
     state = None if TILE == BLOCK else current.new_zeros(batch, neurons, neurons)
-    # 64 synapses a thread: their u, w, r just fit its registers, and few warps wait for each other. In wider layers
-    # the addresses need registers too: 16 warps spill none.
-    num_warps = max(BLOCK * TILE // (64 * 32), 1) if BLOCK <= 256 else 16
     return (batch, 1), state, dict(RECURRENT=True, TILE=TILE, BLOCK=BLOCK, num_warps=num_warps)
 
 
