@@ -1,6 +1,7 @@
 """Recognition tasks: the paper's settings, who is trained on, how classes are scored, and that they learn."""
 
 import math
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -132,6 +133,24 @@ def test_robustness_tests_the_trained_network_and_changes_nothing_else():
     assert set(found) == {f"deleted {p:g}" for p in analyses.DELETED} | {f"warped {w:g}" for w in analyses.WARPS}
     assert more.test == plain.test and same(more.train_curve, plain.train_curve) and same(more.detail, plain.detail)
     assert found["deleted 0"] == more.test["accuracy"]
+
+
+def test_known_and_new_speakers_are_tested_apart(monkeypatch):
+    run = generated(test_trials=0)
+    network, raster = make_network(run), run.raster("test")
+    with torch.no_grad():
+        traces = network(torch.from_numpy(raster.dense(np.arange(len(raster.labels)))))
+    right = (run.scores(traces).argmax(1).numpy() == raster.labels).astype(float)
+    new = analyses.speakers(network, run)  # in these data all who are tested are new
+    assert new == {"new speakers": pytest.approx(right.mean()), "recordings of new speakers": len(right)}
+    four = raster.speakers == 4
+    assert 0 < four.sum() < len(four)
+    heard = {"train": SimpleNamespace(speakers=np.array([4, 7])), "test": raster}
+    monkeypatch.setattr(Speech, "raster", lambda self, split: heard[split])
+    assert analyses.speakers(network, run) == {
+        "known speakers": pytest.approx(right[four].mean()), "recordings of known speakers": four.sum(),
+        "new speakers": pytest.approx(right[~four].mean()), "recordings of new speakers": (~four).sum(),
+    }  # fmt: skip
 
 
 def test_deletion_and_warp_change_the_spikes_as_they_say(monkeypatch):

@@ -98,9 +98,26 @@ def robustness(network: Network, task: Speech) -> dict[str, float]:
     return found
 
 
-def heard(network: Network, task: Speech, raster: Raster) -> float:
-    """Accuracy on a changed version of the test recordings."""
-    _, rows = task.passed("test", split_rng())
+def speakers(network: Network, task: Speech) -> dict[str, float]:
+    """Test accuracy on "known speakers", who are in the training set as well, and on "new speakers".
+
+    Of SHD, speakers 4 and 5 are new. Also how many test recordings each have, "recordings of new speakers", and so on;
+    a kind without recordings is left out.
+    """
+    raster = task.raster("test")
+    known = np.isin(raster.speakers, task.raster("train").speakers)
+    _, tested = task.passed("test", split_rng())
+    found = {}
+    for kind, own in (("known speakers", known), ("new speakers", ~known)):
+        if len(rows := tested[own[tested]]):
+            found |= {kind: heard(network, task, raster, rows), f"recordings of {kind}": float(len(rows))}
+    return found
+
+
+def heard(network: Network, task: Speech, raster: Raster, rows: np.ndarray | None = None) -> float:
+    """Accuracy on the test recordings, or on some rows of them, as they are or changed."""
+    if rows is None:
+        _, rows = task.passed("test", split_rng())
     batches = in_batches(raster.dense, raster.labels, rows, TEST_BATCH)
     return evaluate(network, batches, task.measure)["accuracy"]
 
@@ -137,6 +154,7 @@ ANALYSES: dict[str, Callable[[Network, Task], dict[str, float]]] = {
     "table4": table4,
     "readout_taus": readout_taus,
     "robustness": robustness,
+    "speakers": speakers,
     "shuffled": shuffled,
     "clamped": clamped,
     "restarted": restarted,

@@ -129,6 +129,9 @@ EXPERIMENTS = {
                        analyses=("readout_taus", "robustness"), shown={}),
     "fig4_held_out": Experiment(Speech, {"data": shd_data, "held_out": HELD_OUT},
                                 varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=4),
+    # Accuracy on speakers who are in the training set, and on those who are not: of the networks that Fig. 4 keeps.
+    "fig4_speakers": Experiment(Speech, {"data": shd_data}, varies={"variant": ALL_VARIANTS}, seeds=1,
+                                analyses=("speakers",)),
     "table2_fsdd": Experiment(Fsdd, varies={"variant": ALL_VARIANTS}, seeds=3, shown={"variant": "HetSynLIF"}),
     "table2_smnist": Experiment(SequentialDigits, varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=2),
     # The same on the small digits, in minutes. The last training images are kept for validation, to choose by.
