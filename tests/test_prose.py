@@ -299,7 +299,7 @@ def choosing_adds():
 
 
 def voices():
-    """R-HetSynLIF against R-HetNeuLIF: its lead on new voices in points; how many more of how many known ones it misses."""
+    """R-HetSynLIF against R-HetNeuLIF: its lead on new voices in points, misses more of known ones, of how many."""
     of = runs("fig4_speakers").set_index("variant")
     new = of["new speakers"]["HetSynLIF"] - of["new speakers"]["HetNeuLIF"]
     n = of["recordings of known speakers"].iloc[0]
@@ -523,7 +523,7 @@ PROSE = [
     ("09", "it adds least to R-{}, and **", lambda: [choosing_adds()]),
     ("09", "**{} of the lead of R-HetSynLIF over R-HetNeuLIF is gone**",
      lambda: ["most" if lead("best_test_accuracy") < lead("accuracy") / 2 else "not most"]),
-    ("09", "leads R-HetNeuLIF by {:.1f} points. On known voices R-HetNeuLIF is better, by {} recordings of {:.0f}", voices),
+    ("09", "by {:.1f} points. On known voices R-HetNeuLIF is better, by {} recordings of {:.0f}", voices),
     ("09", "costs {} to {} points at the last epoch", lambda: [NUMBER[n] for n in two_held_out()[0]]),
     ("09", "where R-HetSynLIF leads by {:.1f} points", lambda: [lead("accuracy", "fig4_held_out")]),
     ("09", "between {} and {}, when the learning rate", chosen_epochs),
