@@ -80,6 +80,7 @@ SETTINGS = {
     "fig4_held_out": combine(Speech, variant=VARIANTS[2:], held_out=[(3, 7)]),
     "fig4_speakers": combine(Speech, variant=VARIANTS),
     "table2_fsdd": combine(Fsdd, variant=VARIANTS),
+    "fsdd_speakers": combine(Fsdd, variant=VARIANTS, held_out=[(k,) for k in range(6)]),
     "table2_smnist": combine(SequentialDigits, variant=VARIANTS[2:]),
     "vision_small": each(
         SequentialDigits, VISION, dict(data=SMALL, batch=32, epochs=15, cosine_epochs=15, validation=200)
@@ -110,9 +111,10 @@ QUICK = SETTINGS | {
     + [MatchToSample(recurrent=True, added_noise_hz=20, noise_on="cues")],
     "table4": [run for run in SETTINGS["table4"] if not run.recurrent],
     "groups_match": each(MatchToSample, FEWER, *networks(20, 100)),
+    "fsdd_speakers": combine(Fsdd, variant=VARIANTS, held_out=[(0,)]),
 }
 SEEDS = dict.fromkeys(SETTINGS, 10) | {"fig3": 50, "groups_speech": 3}
-SEEDS |= {"mechanism_large": 1, "mechanism_speech": 1, "fig4_speakers": 1}
+SEEDS |= {"mechanism_large": 1, "mechanism_speech": 1, "fig4_speakers": 1, "fsdd_speakers": 1}
 # Long trainings have as many seeds as are on record; the paper has 10.
 SEEDS |= {
     name: EXPERIMENTS[name].seeds

@@ -174,6 +174,23 @@ def free_digits(**settings):
     return 100 * runs("table2_fsdd", **settings)["accuracy"].agg(["min", "max"])
 
 
+def new_voices():
+    """Accuracy in percent on the speaker that was left out, a row per speaker, a column per variant."""
+    left_out = runs("fsdd_speakers").assign(speaker=lambda table: table["held_out"].map(str))
+    return 100 * left_out.pivot(index="speaker", columns="variant", values="validation_accuracy")
+
+
+def first_on_new_voices():
+    """On how many of the speakers R-HetSynLIF is the most accurate."""
+    return (new_voices().idxmax(axis=1) == "HetSynLIF").sum()
+
+
+def lead_on_new_voices(other):
+    """How many points R-HetSynLIF leads by, and the ends of the interval."""
+    difference = new_voices()["HetSynLIF"] - new_voices()[other]
+    return difference.mean(), *mean_interval(difference)
+
+
 def counted(pattern):
     """Numbers in the summary of the committed ledger."""
     return [int(x) for x in re.search(pattern, (ROOT / "data" / "ledger.md").read_text(encoding="utf-8")).groups()]
@@ -494,7 +511,7 @@ PROSE = [
     ("03", "in between, up to {:.0f} %", lambda: [100 * runs("fig3", model="F-HomNeuALIF")["accuracy"].max()]),
     ("03", "{} instead of {} of ten (feedforward)", lambda: tied_and_fixed("F-HetNeuLIF")),
     ("03", "{} instead of {} (recurrent)", lambda: tied_and_fixed("R-HetNeuLIF")),
-    ("03", "glossary.md#exact-test): p = {:.2f} and {:.2f}",
+    ("03", "(exact test: p = {:.2f} and {:.2f}",
      lambda: [p_match_tied(model) for model in ("F-HetNeuLIF", "R-HetNeuLIF")]),
     ("03", "their mean accuracy is {:.0f} %, that of all fifty is {:.0f} %",
      lambda: [100 * match_tied("F-HetNeuLIF")[1].mean(),
@@ -641,6 +658,11 @@ PROSE = [
     ("10", "worst of all ({:.0f} %)", lambda: [validated(lr=5e-3)]),
     ("10", "give {:.1f} % on the validation images", lambda: [validated(**CHOSEN)]),
     ("10", "limited gradient gives {:.1f} %", lambda: [validated(readout="leaky", normalised=True, clip=1.0)]),
+    ("11", "for each of the {} R-HetSynLIF (black) is highest", lambda: [NUMBER[first_on_new_voices()]]),
+    ("11", "by {:.1f} points on average (95 % interval {:.1f} to {:.1f}), R-HetNeuLIF by {:.1f}", lambda: [
+        *lead_on_new_voices("HomNeuALIF"), lead_on_new_voices("HetNeuLIF")[0]]),
+    ("11", "The other three are equal on average, {:.1f} to {:.1f} %",
+     lambda: new_voices().drop(columns="HetSynLIF").mean().agg(["min", "max"])),
     ("11", "the models end between {:.1f} and {:.1f} %", free_digits),
     ("11", "furthest apart, from {:.1f} to {:.1f} %", lambda: free_digits(variant="HetSynLIF")),
     ("13", "every one of the twenty networks guesses (F {:.1f} %, R {:.1f} %)",

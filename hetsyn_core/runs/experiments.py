@@ -133,6 +133,9 @@ EXPERIMENTS = {
     "fig4_speakers": Experiment(Speech, {"data": shd_data}, varies={"variant": ALL_VARIANTS}, seeds=1,
                                 analyses=("speakers",)),
     "table2_fsdd": Experiment(Fsdd, varies={"variant": ALL_VARIANTS}, seeds=3, shown={"variant": "HetSynLIF"}),
+    # One of the six speakers held out after the other. Nothing is chosen by them: they are a test on new voices.
+    "fsdd_speakers": Experiment(Fsdd, varies={"held_out": [(k,) for k in range(6)], "variant": ALL_VARIANTS}, seeds=1,
+                                below_paper={"varies": {"held_out": [(0,)], "variant": ALL_VARIANTS}}),
     "table2_smnist": Experiment(SequentialDigits, varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=2),
     # The same on the small digits, in minutes. The last training images are kept for validation, to choose by.
     "vision_small": Experiment(
