@@ -661,7 +661,7 @@ PROSE = [
     ("11", "for each of the {} R-HetSynLIF (black) is highest", lambda: [NUMBER[first_on_new_voices()]]),
     ("11", "by {:.1f} points on average (95 % interval {:.1f} to {:.1f}), R-HetNeuLIF by {:.1f}", lambda: [
         *lead_on_new_voices("HomNeuALIF"), lead_on_new_voices("HetNeuLIF")[0]]),
-    ("11", "The other three are equal on average, {:.1f} to {:.1f} %",
+    ("11", "The other three have nearly the same mean, {:.1f} to {:.1f} %",
      lambda: new_voices().drop(columns="HetSynLIF").mean().agg(["min", "max"])),
     ("11", "the models end between {:.1f} and {:.1f} %", free_digits),
     ("11", "furthest apart, from {:.1f} to {:.1f} %", lambda: free_digits(variant="HetSynLIF")),
