@@ -211,7 +211,7 @@ CLAIMS = (
         Part("as the text has it, 150 epochs", "table2_smnist", ALL, reaches("best_test_accuracy", "S-MNIST"),
              data=(MNIST,)),
         Part("reading chosen by validation, {epochs} epochs", "vision", ALL, reaches("best_test_accuracy", "S-MNIST"),
-             ("epochs",), decides=False, data=(MNIST,)))),
+             ("epochs",), data=(MNIST,)))),
     Claim("T2", "R-HetSynLIF's accuracy on TiDigits (best test epoch)", f"{TABLES12['TiDigits']} %",
           one("table2_fsdd", ALL, reaches("best_test_accuracy", "TiDigits"), data=(TIDIGITS,))),
     Claim("T2", "R-HetSynLIF's accuracy on Ti46-Alpha (best test epoch)", f"{TABLES12['Ti46-Alpha']} %",
