@@ -1,5 +1,5 @@
 """Tests, and the notebooks that nbval runs, get profile smoke, temporary folders in place of figures/ and of the
-records, and one seed for all that is drawn at random."""
+records, and one seed for all that is drawn at random. Worker processes of pytest-xdist share them."""
 
 import os
 import secrets
@@ -9,19 +9,28 @@ import pytest
 
 
 def pytest_configure(config):
-    config.hetsyn_folder = tempfile.TemporaryDirectory(prefix="hetsyn-test-")
-    os.environ["HETSYN_PROFILE"] = "smoke"
-    for name in "FIGURES", "RECORDS":
-        folder = os.path.join(config.hetsyn_folder.name, name.lower())
-        os.mkdir(folder)
-        os.environ[f"HETSYN_{name}"] = folder
-    config.hetsyn_seed = int(os.environ.get("HETSYN_SEED") or secrets.randbelow(2**32))
+    if not hasattr(config, "workerinput"):  # not a worker, which inherits the environment
+        config.hetsyn_folder = tempfile.TemporaryDirectory(prefix="hetsyn-test-")
+        os.environ["HETSYN_PROFILE"] = "smoke"
+        for name in "FIGURES", "RECORDS":
+            folder = os.path.join(config.hetsyn_folder.name, name.lower())
+            os.mkdir(folder)
+            os.environ[f"HETSYN_{name}"] = folder
+        config.hetsyn_seed = int(os.environ.get("HETSYN_SEED") or secrets.randbelow(2**32))
+    else:
+        config.hetsyn_seed = config.workerinput["hetsyn_seed"]
     if config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = config.hetsyn_seed
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["hetsyn_seed"] = node.config.hetsyn_seed
+
+
 def pytest_unconfigure(config):
-    config.hetsyn_folder.cleanup()
+    if not hasattr(config, "workerinput"):
+        config.hetsyn_folder.cleanup()
 
 
 def pytest_report_header(config):
