@@ -16,16 +16,10 @@ def pytest_configure(config):
             folder = os.path.join(config.hetsyn_folder.name, name.lower())
             os.mkdir(folder)
             os.environ[f"HETSYN_{name}"] = folder
-        config.hetsyn_seed = int(os.environ.get("HETSYN_SEED") or secrets.randbelow(2**32))
-    else:
-        config.hetsyn_seed = config.workerinput["hetsyn_seed"]
+        os.environ["HETSYN_SEED"] = os.environ.get("HETSYN_SEED") or str(secrets.randbelow(2**32))
+    config.hetsyn_seed = int(os.environ["HETSYN_SEED"])
     if config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = config.hetsyn_seed
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node):
-    node.workerinput["hetsyn_seed"] = node.config.hetsyn_seed
 
 
 def pytest_unconfigure(config):

@@ -103,23 +103,22 @@ def judge(claims: tuple[Claim, ...], runs: Mapping[str, pd.DataFrame]) -> list[J
 
 
 def _rows(part: Part, runs: pd.DataFrame) -> Iterator[Row]:
-    elsewhere = bool(part.data and _data(runs)) and not set(_data(runs)) & set(part.data)
-    runs = part.runs(runs)
+    tried, runs = _data(runs), part.runs(runs)
     if not part.over:
-        yield _row(part, runs, elsewhere)
+        yield _row(part, runs, tried)
     elif set(part.over) <= set(runs):
         for _, own in runs.groupby(list(part.over)):
-            yield _row(part, own, elsewhere)
+            yield _row(part, own, tried)
 
 
 def _data(runs: pd.DataFrame) -> list[str]:
     return sorted(set(runs["data"])) if "data" in runs else []
 
 
-def _row(part: Part, runs: pd.DataFrame, elsewhere: bool) -> Row:
-    """What some runs say; ``elsewhere``: the whole experiment was run on other data than the part's."""
+def _row(part: Part, runs: pd.DataFrame, tried: list[str]) -> Row:
+    """What some runs say, or where there is none, on which data the experiment was ``tried``."""
     found, data = part.rule.judge(runs), _data(runs)
-    if elsewhere or (part.data and not set(data) <= set(part.data)):
+    if part.data and not set(data or tried) <= set(part.data):
         found = replace(found, verdict=NO_TEST, rule="no test: other data")
     others = " and ".join(NOT_THE_PAPERS.get(name, name) for name in data if name in NOT_THE_PAPERS)
     text = part.text.format(**{name: runs[name].iloc[0] for name in part.over})
