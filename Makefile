@@ -48,11 +48,12 @@ grade: $(TOOLS)
 	@$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder, with a folder per student in it))
 	@$(VENV_PYTHON) -m tools.coursework.grade "$(SUBMISSIONS)" $(if $(SOURCES),--sources "$(SOURCES)")
 
-# pytest runs the notebooks too, by nbval: see pyproject.toml and conftest.py.
+# pytest runs the notebooks too, by nbval, and first: see pyproject.toml and conftest.py. Two of its processes share the
+# files of tests: what a file makes once for its tests is made once.
 test: $(TOOLS)
 	@$(VENV_PYTHON) -m ruff format --check --quiet
 	@$(VENV_PYTHON) -m ruff check --quiet
-	@$(VENV_PYTHON) -m pytest
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 records: $(READY)
 	@$(VENV_PYTHON) -m hetsyn_core.runs.experiments
