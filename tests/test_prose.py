@@ -360,6 +360,13 @@ def answers_seen():
     return gain.mean()[["HetSynLIF", "HetNeuLIF"]]
 
 
+def chosen_lead():
+    """Seeds in which R-HetSynLIF is ahead where two held-out speakers choose the epoch, and the mean lead in points."""
+    of = points("chosen_test_accuracy", "fig4_held_out")
+    ahead = of["HetSynLIF"] - of["HetNeuLIF"]
+    return NUMBER[(ahead > 0).sum()], NUMBER[len(ahead)], ahead.mean()
+
+
 def lost(metric):
     """Points less than on clean speech, means of the variants."""
     return (points("accuracy") - points(metric)).mean()
@@ -570,8 +577,7 @@ PROSE = [
     ("09", "is {:.1f} % (R-HetSynLIF) and {:.1f} % (R-HetNeuLIF)",
      lambda: points("chosen_test_accuracy", "fig4_held_out").mean()[["HetSynLIF", "HetNeuLIF"]]),
     ("09", "gives {:.1f} points more to R-HetSynLIF and {:.1f} more to R-HetNeuLIF", answers_seen),
-    ("09", "With the honest choice R-HetSynLIF {} any more",
-     lambda: ["does not lead" if lead("chosen_test_accuracy", "fig4_held_out") < 0 else "leads"]),
+    ("09", "R-HetSynLIF is ahead in {} seeds of {} only, and by {:.1f} points on average", chosen_lead),
     ("09", "costs every variant {} than a point", lambda: ["less" if lost("deleted 0.08").max() < 1 else "more"]),
     ("09", "costs R-HetSynLIF {} less", lambda: ["much" if spared("deleted 0.32") < 0.7 else "a little"]),
     ("09", "recognise {} of the words or more",
@@ -728,8 +734,8 @@ PROSE = [
     ("18", "now {1} of {0} claims", lambda: counted(r"(\d+) claims: (\d+) reproduced")),
     ("18", "**Not reproduced** are {} claims", lambda: [NUMBER[counted(r"(\d+) not reproduced")[0]]]),
     ("18", "**Beyond the paper**, {} claims hold", lambda: [NUMBER[counted(r"paper, \d+: (\d+) hold")[0]]]),
-    ("18", "The other {} are inconclusive, and {} has too few runs",
-     lambda: [NUMBER[k] for k in counted(r"hold, (\d+) inconclusive.*; without a verdict: (\d+) too few runs\.")]),
+    ("18", "The other {} are inconclusive.",
+     lambda: [NUMBER[k] for k in counted(r"hold, (\d+) inconclusive")]),
 ]
 # fmt: on
 

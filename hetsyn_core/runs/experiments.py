@@ -129,7 +129,7 @@ EXPERIMENTS = {
     "fig4": Experiment(Speech, {"data": shd_data}, varies={"variant": ALL_VARIANTS}, seeds=5,
                        analyses=("readout_taus", "robustness"), shown={}),
     "fig4_held_out": Experiment(Speech, {"data": shd_data, "held_out": HELD_OUT},
-                                varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=4),
+                                varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=5),
     # Accuracy on speakers who are in the training set, and on those who are not: of the networks that Fig. 4 keeps.
     "fig4_speakers": Experiment(Speech, {"data": shd_data}, varies={"variant": ALL_VARIANTS}, seeds=1,
                                 analyses=("speakers",)),
