@@ -84,11 +84,15 @@ def both(text: str, experiment: str, rule: Rule, *over: str, **settings) -> tupl
 
 
 def at_best_rate(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """For each variant the runs at the learning rate with the lowest mean, which "rates" names in words."""
+    """For each variant the runs at the learning rate that suits it, which "rates" names in words.
+
+    Seeds 0 to 4 choose the one with the lowest mean; the runs are those of the other seeds, which chose nothing.
+    """
     if not {"lr", metric} <= set(runs):
         return runs.iloc[:0]
-    best = runs.groupby(["variant", "lr"], sort=False)[metric].mean().unstack("lr").idxmin(axis=1)
-    own = runs[runs["lr"] == runs["variant"].map(best)]
+    choose = runs["seed"] < CHOOSING
+    best = runs[choose].groupby(["variant", "lr"], sort=False)[metric].mean().unstack("lr").idxmin(axis=1)
+    own = runs[~choose & (runs["lr"] == runs["variant"].map(best))]
     return own.assign(rates=", ".join(f"{variant} {rate:g}" for variant, rate in best.items()))
 
 
@@ -102,6 +106,9 @@ TABLES12 = {"SHD": 92.36, "SHD, last epoch": 90.77, "S-MNIST": 98.93, "TiDigits"
 BEST, RANKING = "HetSynLIF best", " > ".join(Ranked.order)  # what the paper says
 RATES = (1e-4, 5e-4, 5e-3)  # of Fig. A1; the fourth, 1e-3, is that of Fig. 2
 MORE_RATES = (1e-2,)  # beyond Fig. A1
+# The median tau_s of R-HetSynLIF's readout after / before 100 epochs of speech, if only weight decay acts on it.
+WEIGHT_DECAY_ALONE = 0.49
+CHOOSING = 5  # seeds below it choose a learning rate, the others compare models at it
 ON_SHD = (SHD, REGENERATED)
 
 ALL, F, R = where(), where(recurrent=False), where(recurrent=True)  # F, R: feedforward and recurrent models
@@ -196,7 +203,8 @@ CLAIMS = (
         Part("deleted spikes, mean of seven levels", "fig4", ALL, Ranked("deleted", percent=True)),
         Part("warped time, mean of twenty warps", "fig4", ALL, Ranked("warped", percent=True)))),
     Claim("4D", "learning shortens tau_s of R-HetSynLIF's readout, and few become long", "shifts down; 2.0 %", (
-        Part("median after / before", "fig4", ALL, Mean("readout_shift", at_most(1, "Fig. 4D"))),
+        Part("median after / before", "fig4", ALL,
+             Mean("readout_shift", at_most(WEIGHT_DECAY_ALONE, "ours: weight decay alone"), at_most(1, "Fig. 4D"))),
         Part("synapses above 20 bins, where none begins", "fig4", ALL,
              Mean("readout_above_20", between(1, 3, "ours"), between(0.5, 5, "ours"), percent=True)))),
     Claim("T1", "R-HetSynLIF's accuracy on SHD", f"{TABLES12['SHD']} %", (
@@ -218,7 +226,7 @@ CLAIMS = (
           one("table2_fsdd", where(data=TI46), reaches("best_test_accuracy", "Ti46-Alpha"), data=(TI46,))),
 
     # Beyond the paper: fair to the other models
-    Claim("beyond", "F-HetSynLIF is best when every model has the learning rate that suits it best", NOT_ASKED, (
+    Claim("beyond", "F-HetSynLIF is best when each model has the best of five learning rates", NOT_ASKED, (
         Part("MSE after training; {rates}", "figA1", partial(at_best_rate, metric="mse"), LEAST_MSE, ("rates",)),
         Part("MSE, mean over all iterations; {rates}", "figA1", partial(at_best_rate, metric="learning"), FASTEST,
              ("rates",)))),
@@ -233,7 +241,8 @@ CLAIMS = (
         Part("last epoch", "fig4_held_out", ALL, MOST_ACCURATE.than("HetNeuLIF")),
         Part("best validation epoch", "fig4_held_out", ALL,
              replace(MOST_ACCURATE, metric="chosen_test_accuracy").than("HetNeuLIF")))),
-    Claim("beyond", "R-HetSynLIF is most accurate of the four variants on small images, pixel by pixel", NOT_ASKED,
+    Claim("beyond", "R-HetSynLIF is most accurate of the four variants on small images, with the reading chosen for it",
+          NOT_ASKED,
           one("vision_small", where(surrogate="gaussian", count_scale=0.5), MOST_ACCURATE)),
     Claim("beyond", "R-HetSynLIF is most accurate of the four variants on spoken digits (last epoch)", NOT_ASKED,
           one("table2_fsdd", ALL, MOST_ACCURATE)),
