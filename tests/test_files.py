@@ -51,7 +51,9 @@ def test_a_file_that_is_damaged_or_of_something_else_is_refused_in_one_line(tmp_
     save(small(), path)
     whole = path.read_bytes()
     np.savez(tmp_path / "other.npz", a=np.ones(3))
-    for content in whole[:200], b"", whole[:-200], (tmp_path / "other.npz").read_bytes():
+    np.save(tmp_path / "array.npy", np.ones(3))
+    others = [(tmp_path / name).read_bytes() for name in ("other.npz", "array.npy")]
+    for content in whole[:200], b"", whole[:-200], *others:
         path.write_bytes(content)
         with pytest.raises(ValueError, match="not a network that `save` wrote, or is damaged"):
             load(path)

@@ -177,6 +177,9 @@ def test_time_constants_and_decays_are_inverse_at_the_ends_too():
         (lambda: Network((3, 2, 1), variant="LIF"), "unknown variant"),
         (lambda: Layer(3, 2, tau_s=-5.0), "positive"),
         (lambda: Layer(3, 2, frozen=2.0), "between 0 and 1"),
+        (lambda: Layer(3, 2, threshold=0.0), "threshold must be positive, not 0"),
+        (lambda: Layer(3, 2, tau_reset_ms=-5.0), "least is -5"),
+        (lambda: Network((3, 2, 1), dropout=2.0), "dropout is a share between 0 and 1, not 2"),
     ],
 )
 def test_bad_input_gets_one_clear_error(call, message):

@@ -72,6 +72,14 @@ def test_the_map_names_every_file_of_records_and_its_command():
         assert commands or not site.names(row["records"])
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_map_names_the_records_that_a_notebook_loads(path):
+    code = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code")
+    loaded = {text for text in re.findall(r"[\"'](\w+)[\"']", code) if text in EXPERIMENTS}
+    own = [row for row in MAP if path.stem in site.names(row["notebook"])]
+    assert loaded <= {name for row in own for name in site.names(row["records"])}
+
+
 @pytest.mark.parametrize("name", sorted(cells("functions")))
 def test_the_map_names_functions_that_exist(name):
     assert exists(name if name.startswith("tools.") else f"hetsyn_core.{name}")

@@ -40,7 +40,7 @@ def load(path: str | Path) -> Network:
         with np.load(io.BytesIO(Path(path).read_bytes())) as file:
             arrays = {name: torch.from_numpy(file[name]) for name in file.files}
         settings = json.loads(bytes(arrays.pop("settings").tolist()), object_hook=_from_json)
-    except (AttributeError, BadZipFile, EOFError, KeyError, ValueError) as error:
+    except (AttributeError, BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a network that `save` wrote, or is damaged") from error
     network = Network(**settings, generator=torch.Generator().manual_seed(0))  # draws that are written over
     network.to(arrays["layers.0.weight"].dtype).load_state_dict(arrays)

@@ -88,7 +88,7 @@ class Layer(nn.Module):
         generator: source of all random draws.
 
     Raises:
-        ValueError: an argument is out of range; the message names it.
+        ValueError: an argument is out of range; the message says which value.
 
     A layer in a model of your own, given 2 trials of 50 steps from 30 neurons, returns potential and spikes. Given a
     state too (`rest` at the beginning), it also returns the state after the last step, from which it can go on:
@@ -128,6 +128,8 @@ class Layer(nn.Module):
             raise ValueError("a reset tied to the neuron's decay needs synapses onto a neuron that share one")
         if not 0 <= frozen <= 1:
             raise ValueError(f"frozen is a share between 0 and 1, not {frozen}")
+        if not threshold > 0:
+            raise ValueError(f"threshold must be positive, not {threshold}")
         shape = sharing.shape(n_pre, n_post, recurrent)
         self.register_buffer("group", sharing.draw_groups(n_pre, n_post, recurrent, generator))
 
@@ -318,6 +320,8 @@ class Network(nn.Module):
         super().__init__()
         if readout not in ("leaky", "spiking"):
             raise ValueError(f"readout must be 'leaky' or 'spiking', not {readout!r}")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is a share between 0 and 1, not {dropout}")
         v = as_variant(variant, sharing)
         if tau_s is None:
             tau_s = TAU_S_DRAWN if v.trainable else TAU_S_FIXED

@@ -21,7 +21,7 @@ def decay_from_tau(tau_ms: Tensor | float, dt_ms: float) -> Tensor:
     if not dt_ms > 0:
         raise ValueError(f"dt must be positive, but is {dt_ms} ms")
     if tau.numel() and not bool((tau >= 0).all()):
-        raise ValueError("time constants must not be negative (ms)")
+        raise ValueError(f"time constants must not be negative (ms), but the least is {tau.min():g}")
     return torch.exp(-dt_ms / tau)
 
 
