@@ -89,7 +89,10 @@ SETTINGS = {
         SequentialDigits(**CURED, variant=variant, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)
         for variant in VARIANTS
     ],
-    "vision_seeds": [SequentialDigits(**CURED, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)],
+    "vision_seeds": [
+        SequentialDigits(**CURED, variant=variant, count_scale=0.04, epochs=12, cosine_epochs=12, validation=5000)
+        for variant in VARIANTS[2:]
+    ],
     "groups_match": each(MatchToSample, FEWER + MORE, *networks(20)) + each(MatchToSample, FEWER, *networks(100)),
     "groups_pattern": each(PatternGeneration, FEWER, *networks(100)),
     "groups_speech": each(Speech, [*FEWER[:2], dict(tau_s=("lognormal", 19 / 4, 1.7))], dict(epochs=10)),

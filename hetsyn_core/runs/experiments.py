@@ -146,7 +146,8 @@ EXPERIMENTS = {
     # The reading chosen there on MNIST. The counts of 784 steps are scaled by 0.04, those of 64 steps by 0.5.
     "vision": Experiment(SequentialDigits, ON_MNIST, varies={"variant": ALL_VARIANTS}, seeds=1,
                          analyses=("readout_drive",)),
-    "vision_seeds": Experiment(SequentialDigits, ON_MNIST, seeds=5, analyses=("readout_drive",)),
+    "vision_seeds": Experiment(SequentialDigits, ON_MNIST, varies={"variant": ["HetNeuLIF", "HetSynLIF"]}, seeds=5,
+                               analyses=("readout_drive",)),
     # Beyond the paper: how many time constants, and what else may help HetSynLIF. The large networks with fewer P.
     "groups_match": Experiment(
         MATCH, kinds=[kind | {"hidden": 20} for kind in GROUPS] + [kind | {"hidden": 100} for kind in FEWER_GROUPS],
