@@ -94,6 +94,7 @@ CELLS = """[...jupyterapp.shell.currentWidget.content.model.cells]
     .filter(cell => cell.type === 'code' && cell.sharedModel.source.trim())"""
 STATES = f"() => window.jupyterapp?.shell.currentWidget ? {CELLS}.map(c => [c.executionCount, c.executionState]) : []"
 FORGET = f"() => {CELLS}.forEach(cell => cell.executionCount = null)"
+STARTED = f"{CELLS}.some(cell => cell.executionCount || cell.executionState === 'running')"
 DONE = f"""{CELLS}.every(cell => cell.executionCount && cell.executionState !== 'running')
     || {CELLS}.some(cell => cell.sharedModel.outputs.some(output => output.output_type === 'error'))"""
 
@@ -101,8 +102,14 @@ DONE = f"""{CELLS}.every(cell => cell.executionCount && cell.executionState !== 
 def run_all(page, lab, notebook):
     """Run > Run All Cells and save; the notebook as it then lies on disk."""
     page.evaluate(FORGET)  # so that the counts of this run can be waited for
-    page.locator(".lm-MenuBar-item", has_text="Run").click()
-    page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
+    for _ in range(3):  # on a busy machine a click can come before JupyterLab listens; a person clicks again
+        page.locator(".lm-MenuBar-item", has_text="Run").click()
+        page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
+        try:
+            page.wait_for_function(f"() => {STARTED}", timeout=60_000)
+            break
+        except pytest.importorskip("playwright.sync_api").TimeoutError:
+            continue
     wait(page, "all cells to have run", DONE)
     page.locator(".lm-MenuBar-item", has_text="File").click()
     page.locator(".lm-Menu-item", has_text=re.compile("^Save Notebook(?! As)")).first.click()
