@@ -4,6 +4,7 @@ HETSYN_BROWSER=all opens every notebook instead of two. On a busy machine this i
 is in the state it asks for, for at most `PATIENCE_S`, and a step that waited in vain says for what.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -102,14 +103,13 @@ DONE = f"""{CELLS}.every(cell => cell.executionCount && cell.executionState !== 
 def run_all(page, lab, notebook):
     """Run > Run All Cells and save; the notebook as it then lies on disk."""
     page.evaluate(FORGET)  # so that the counts of this run can be waited for
+    late = pytest.importorskip("playwright.sync_api").TimeoutError
     for _ in range(3):  # on a busy machine a click can come before JupyterLab listens; a person clicks again
         page.locator(".lm-MenuBar-item", has_text="Run").click()
         page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
-        try:
+        with contextlib.suppress(late):
             page.wait_for_function(f"() => {STARTED}", timeout=60_000)
             break
-        except pytest.importorskip("playwright.sync_api").TimeoutError:
-            continue
     wait(page, "all cells to have run", DONE)
     page.locator(".lm-MenuBar-item", has_text="File").click()
     page.locator(".lm-Menu-item", has_text=re.compile("^Save Notebook(?! As)")).first.click()

@@ -46,6 +46,18 @@ def check_decay(name: str, decay: Tensor | float) -> None:
         raise ValueError(f"{name} factors must lie in [0, 1]; clamp them after every optimiser step")
 
 
+def check_threshold(threshold: float) -> None:
+    """Raise ValueError unless the threshold is positive."""
+    if not threshold > 0:
+        raise ValueError(f"threshold must be positive, not {threshold}")
+
+
+def check_share(name: str, share: float) -> None:
+    """Raise ValueError unless a share lies between 0 and 1."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name} is a share between 0 and 1, not {share}")
+
+
 def check_neurons(current: Tensor, weight: Tensor | None, decay: Tensor | None, reset_decay, threshold, adaptation):
     """Raise ValueError for anything `spiking` cannot work with; see there for the shapes."""
     check_input("current", current)
@@ -59,8 +71,7 @@ def check_neurons(current: Tensor, weight: Tensor | None, decay: Tensor | None, 
     check_decay("reset_decay", reset_decay)
     if tuple(torch.as_tensor(reset_decay).shape) not in ((), (post,)):
         raise ValueError(f"reset_decay must be a scalar or ({post},)")
-    if not threshold > 0:
-        raise ValueError(f"threshold must be positive, but is {threshold}")
+    check_threshold(threshold)
     if adaptation is not None:
         check_decay("adaptation decay", adaptation[0])
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .checks import check_share, check_threshold
 from .dropout import dropout
 from .fast import dispatch
 from .state import LayerState, NetworkState, NeuronState
@@ -126,10 +127,8 @@ class Layer(nn.Module):
         super().__init__()
         if tau_reset_ms is None and not sharing.neuron_has_one:
             raise ValueError("a reset tied to the neuron's decay needs synapses onto a neuron that share one")
-        if not 0 <= frozen <= 1:
-            raise ValueError(f"frozen is a share between 0 and 1, not {frozen}")
-        if not threshold > 0:
-            raise ValueError(f"threshold must be positive, not {threshold}")
+        check_share("frozen", frozen)
+        check_threshold(threshold)
         shape = sharing.shape(n_pre, n_post, recurrent)
         self.register_buffer("group", sharing.draw_groups(n_pre, n_post, recurrent, generator))
 
@@ -320,8 +319,7 @@ class Network(nn.Module):
         super().__init__()
         if readout not in ("leaky", "spiking"):
             raise ValueError(f"readout must be 'leaky' or 'spiking', not {readout!r}")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout is a share between 0 and 1, not {dropout}")
+        check_share("dropout", dropout)
         v = as_variant(variant, sharing)
         if tau_s is None:
             tau_s = TAU_S_DRAWN if v.trainable else TAU_S_FIXED

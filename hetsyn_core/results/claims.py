@@ -83,16 +83,18 @@ def both(text: str, experiment: str, rule: Rule, *over: str, **settings) -> tupl
     )
 
 
-def at_best_rate(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """For each variant the runs at the learning rate that suits it, which "rates" names in words.
+def best_rates(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """For each variant the learning rate with the lowest mean over seeds 0 to 4."""
+    choose = runs[runs["seed"] < CHOOSING]
+    return choose.groupby(["variant", "lr"], sort=False)[metric].mean().unstack("lr").idxmin(axis=1)
 
-    Seeds 0 to 4 choose the one with the lowest mean; the runs are those of the other seeds, which chose nothing.
-    """
+
+def at_best_rate(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """For each variant the runs at its `best_rates`, named in "rates": those of the seeds that did not choose it."""
     if not {"lr", metric} <= set(runs):
         return runs.iloc[:0]
-    choose = runs["seed"] < CHOOSING
-    best = runs[choose].groupby(["variant", "lr"], sort=False)[metric].mean().unstack("lr").idxmin(axis=1)
-    own = runs[~choose & (runs["lr"] == runs["variant"].map(best))]
+    best = best_rates(runs, metric)
+    own = runs[(runs["seed"] >= CHOOSING) & (runs["lr"] == runs["variant"].map(best))]
     return own.assign(rates=", ".join(f"{variant} {rate:g}" for variant, rate in best.items()))
 
 
@@ -244,8 +246,7 @@ CLAIMS = (
     Claim("beyond", "R-HetSynLIF is more accurate than R-HetNeuLIF on S-MNIST (12 epochs, the reading chosen for it)",
           NOT_ASKED, one("vision_seeds", ALL, MOST_ACCURATE.than("HetNeuLIF"))),
     Claim("beyond", "R-HetSynLIF is most accurate of the four variants on small images, with the reading chosen for it",
-          NOT_ASKED,
-          one("vision_small", where(surrogate="gaussian", count_scale=0.5), MOST_ACCURATE)),
+          NOT_ASKED, one("vision_small", where(surrogate="gaussian", count_scale=0.5), MOST_ACCURATE)),
     Claim("beyond", "R-HetSynLIF is most accurate of the four variants on spoken digits (last epoch)", NOT_ASKED,
           one("table2_fsdd", ALL, MOST_ACCURATE)),
     Claim("beyond", "R-HetSynLIF is most accurate of the four variants on a new speaker, six in turn", NOT_ASKED,
