@@ -3,12 +3,14 @@
 The class (fixture `graded`) is what takes time here: each submission starts Python and imports torch.
 """
 
+import ast
 import contextlib
 import csv
 import html
 import io
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -148,6 +150,26 @@ def choose(shape, share, generator): raise NotImplementedError()
     ("one mask for all", "08_robustness", "delete", "delete-hidden"): """
 def delete(x, p, generator): return x * (torch.rand(x.shape[1:], generator=generator) >= p)
 """,
+    ("a helper called m", "04_delay", "cue", ""): """
+def m(tau_ms, ms): return 1 - np.exp(-ms / tau_ms)
+def current(x): return x
+def cue_left(tau_ms, cue_ms, delay_ms, rate_hz=40.0, channels=10):
+    return current(channels * rate_hz / 1000 * tau_ms * m(tau_ms, cue_ms) * np.exp(-delay_ms / tau_ms))
+""",
+    ("a helper called noise", "06_own_task", "task", ""): """
+def noise(trials, dt_ms, rng): return rng.random((trials, 60, 10)) < 5.0 * dt_ms / 1000
+class Interval(Clicks):
+    def batches(self, split, rng):
+        for trials in self.drawn(split):
+            x, label = noise(trials, self.dt_ms, rng), rng.integers(2, size=trials)
+            x[:, round(50 / self.dt_ms)] = True
+            second = np.where(label == 1, self.long_ms, self.short_ms) + 50
+            x[np.arange(trials), (second / self.dt_ms).round().astype(int)] = True
+            yield torch.from_numpy(x.astype(np.float32)), torch.from_numpy(label)
+
+    def measure(self, traces, wanted):
+        return {"accuracy": (traces.readout[:, -1].argmax(-1) == wanted).double().numpy()}
+""",
     ("an exact share", "08_robustness", "delete", "delete-hidden"): """
 def delete(x, p, generator):
     spikes, out = x.nonzero(), x.clone()
@@ -244,6 +266,10 @@ def test_an_exercise_is_complete(name):
         assert "grade_id" in cell.metadata.nbgrader, "it would not be put back when graded"
         assert is_grade(cell) == ("assert" in cell.source)
     hidden = [cell for cell in code if "BEGIN HIDDEN TESTS" in cell.source]
+    for cell in hidden:  # at top level they would take the place of a student's helper of that name
+        (region,) = re.findall("### BEGIN HIDDEN TESTS\n(.*)### END", cell.source, re.DOTALL)
+        definition, call = ast.parse(region).body
+        assert definition.name == call.value.func.id == "_hidden_tests"
     points = lambda cells: sum(cell.metadata.nbgrader.points for cell in cells)
     assert points(hidden) > points(filter(is_grade, code)) / 2, "what is hidden decides"
     assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs), "no picture"

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import PurePosixPath
 
 import nbformat
+import psutil
 import pytest
 from small_exercise import SMALL, own, solved, stripped, zipped
 
@@ -230,6 +231,17 @@ def test_much_that_is_packed_small_is_not_unpacked(tmp_path, monkeypatch):
     many = {"small.ipynb": solved()} | {f"x/{k}/small.ipynb": b" " * 600_000 for k in range(3)}
     found, left = chosen(tmp_path / "many", {"a.zip": zipped(many)})
     assert found.kind == Kind.OWN and left == ["a.zip/x/1/small.ipynb", "a.zip/x/2/small.ipynb"]
+
+
+def test_zips_are_not_kept_open(tmp_path):
+    for student in "ann", "bob":
+        (tmp_path / student).mkdir()
+        with zipfile.ZipFile(tmp_path / student / "work.zip", "w") as archive:
+            archive.writestr("a.txt", student)
+    before = psutil.Process().num_fds()
+    students, _ = collect(tmp_path, [])
+    assert psutil.Process().num_fds() == before
+    assert [file.read() for submission in students for file in submission.files] == [b"ann", b"bob"]
 
 
 def test_a_link_in_a_zip_is_not_followed(tmp_path):

@@ -9,6 +9,7 @@ import csv
 import io
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -227,9 +228,10 @@ def grade(
     reports: list[Report] = []
     pages: dict[str, str] = {}
 
-    def write() -> None:
-        for name, content in (pages | {"grades.csv": table(reports)}).items():
-            write_whole(folder / name, content.encode(errors="replace"))
+    def write(names: Iterable[str]) -> None:
+        write_whole(folder / "grades.csv", table(reports).encode(errors="replace"))
+        for name in names:
+            write_whole(folder / name, pages[name].encode(errors="replace"))
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work, running.side_by_side(jobs) as pool:
         hidden = tuple(path.resolve() for path in (*hidden, submissions, folder))
@@ -243,9 +245,9 @@ def grade(
             reports.append(report)
             pages[f"{student}.html"] = page(report)
             with suppress(OSError):  # without a fence a submission may delete them just now; the last writing counts
-                write()
+                write([f"{student}.html"])
             print(f"{student:24} {report.points:5g} of {report.out_of:g}", flush=True)
-    write()
+    write(pages)
     look_by_hand(reports, nobodys)
     return reports
 
@@ -282,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
         sources = read(options.sources)
         grade(options.submissions, options.to, sources, limits, options.jobs, (options.sources,))
     except KeyboardInterrupt:
-        print(f"\nstopped; {options.to / 'grades.csv'} has the students above", file=sys.stderr)
+        print(f"\nstopped; {options.to / 'grades.csv'} has the students above, if any", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -188,8 +188,8 @@ def _open_zip(content: Path | io.BytesIO, shown: PurePosixPath, submission: Subm
         submission.remarks.append(Remark(f"{shown} {text}", Look.YES))
 
     try:
-        archive = zipfile.ZipFile(content)
-        members = [info for info in archive.infolist() if not info.is_dir()]
+        with zipfile.ZipFile(content) as archive:  # not kept open: a class may send more than a process may open
+            members = [info for info in archive.infolist() if not info.is_dir()]
     except Exception as error:  # whatever a broken file may do to a reader
         doubt(f"cannot be opened as a zip: {error}")
         return
@@ -204,7 +204,7 @@ def _open_zip(content: Path | io.BytesIO, shown: PurePosixPath, submission: Subm
         if not inside.parts or inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
             doubt(f"holds a file that leads out of it, {inside}, which was left out")
         elif not _not_theirs(inside.parts):
-            file = _member(archive, info, shown, inside)
+            file = _member(content, info, shown, inside)
             if inside.suffix.lower() != ".zip":
                 submission.files.append(file)
             elif depth == DEEPEST:
@@ -216,12 +216,13 @@ def _open_zip(content: Path | io.BytesIO, shown: PurePosixPath, submission: Subm
                     doubt(f"holds {inside}: {error}")
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shown: PurePosixPath, inside: PurePosixPath) -> File:
+def _member(content: Path | io.BytesIO, info: zipfile.ZipInfo, shown: PurePosixPath, inside: PurePosixPath) -> File:
     def read() -> bytes:
         # zipfile stops at the size that the zip names, whatever else is packed
         _check_file(not stat.S_ISLNK(info.external_attr >> 16), info.file_size)
         try:
-            return archive.read(info)
+            with zipfile.ZipFile(content) as archive:
+                return archive.read(info)
         except Exception as error:  # a password, a method that is not known, a damaged file
             raise UnreadableError(f"cannot be unpacked: {error}") from None
 
