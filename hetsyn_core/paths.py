@@ -1,6 +1,7 @@
 """Where things lie, and files that appear whole or not at all."""
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,11 +27,15 @@ def datasets_folder() -> Path:
     return _named("HETSYN_DATA", ROOT / "data" / "sets")
 
 
+# What names a folder of ours; the first one that a file lies in counts.
+NAMED = {"HETSYN_DATA": datasets_folder, "HETSYN_RECORDS": records_folder, "HETSYN_FIGURES": figures_folder}
+
+
 def expanded(path: str | Path) -> Path:
     """The path that a user wrote, where a leading ``~`` is the home folder.
 
     Raises:
-        ValueError: it begins with ``~NAME``, and there is no user of this name.
+        ValueError: it begins with ``~`` or ``~NAME``, and that home folder is not known.
     """
     try:
         return Path(path).expanduser()
@@ -50,10 +55,9 @@ def writable(folder: Path) -> Path:
             pass
         full = shutil.disk_usage(folder).free < LEAST_FREE
     except OSError as error:
-        raise OSError(
-            f"nothing can be written to {folder} ({error.strerror}): change this, or name another folder "
-            "(HETSYN_DATA=... for data sets, HETSYN_RECORDS=... for runs, HETSYN_FIGURES=... for figures)"
-        ) from None
+        names = [f" by {name}=..." for name, own in NAMED.items() if folder.is_relative_to(own())]
+        advice = f"change this, or name another folder{names[0] if names else ''}"
+        raise OSError(f"nothing can be written to {folder} ({error.strerror}): {advice}") from None
     if full:
         raise OSError(f"nothing can be written to {folder}: the disk is full, so make room on it first")
     return folder
@@ -68,7 +72,7 @@ def whole(target: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written to, see `writable`.
     """
-    temporary = writable(target.parent) / f".{target.name}.{os.getpid()}"
+    temporary = writable(target.parent) / f".{target.name}.{secrets.token_hex(4)}"
     try:
         yield temporary
         with open(temporary, "rb+") as file:

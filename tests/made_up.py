@@ -1,6 +1,7 @@
 """Records of runs that were never trained, for tests of what is made of records."""
 
 import numpy as np
+import torch
 
 from hetsyn_core.runs.record import Record
 from hetsyn_core.tasks import MatchToSample, PatternGeneration
@@ -18,3 +19,8 @@ def made_up(run, value=0.9, found=None, test_curve=None, validation_curve=None, 
         run, score=score, test={score: value, "rate_hz": rate_hz}, train_curve=curve(train_curve),
         test_curve=curve(test_curve), validation_curve=curve(validation_curve), analyses={"all": found or {}},
     )  # fmt: skip
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator of its own for each test, so that no test depends on those before it."""
+    return torch.Generator().manual_seed(seed)

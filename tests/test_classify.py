@@ -1,6 +1,7 @@
 """Recognition tasks: the paper's settings, who is trained on, how classes are scored, and that they learn."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from made_up import seeded
 from test_store import same
 
 from hetsyn_core.datasets import shd
@@ -19,7 +21,8 @@ from hetsyn_core.datasets.thresholds import CHANNELS, STEPS
 from hetsyn_core.model.layer import Traces
 from hetsyn_core.model.surrogate import MultiGaussian
 from hetsyn_core.runs import analyses, experiments
-from hetsyn_core.runs.evaluate import split_rng
+from hetsyn_core.runs import train as train_module
+from hetsyn_core.runs.evaluate import performance, split_rng
 from hetsyn_core.runs.make import make_network, make_optimiser
 from hetsyn_core.runs.record import Record
 from hetsyn_core.runs.train import train
@@ -115,7 +118,7 @@ def test_held_out_speakers_are_never_trained_on():
         expected = every.dense(np.flatnonzero(own))
         assert sorted(map(bytes, x)) == sorted(map(bytes, expected))
         assert sorted(wanted) == sorted(labels[own])
-    assert run.epoch() == len(run.replace(iterations=0).rows("train")[1]) // 50 + 1 or run.iterations
+    assert run.replace(iterations=0).epoch() == math.ceil((~aside).sum() / 50)
     assert sum(len(x) for x, _ in seen["test"]) == len(run.labels("test"))
 
 
@@ -127,20 +130,36 @@ def test_the_validation_epoch_is_chosen_without_the_test_set():
     assert (record.best_test_score, record.chosen_epoch, record.chosen_test_score) == (0.9, 1, 0.7)
 
 
-def test_robustness_tests_the_trained_network_and_changes_nothing_else():
+def louder(network):
+    """Six times the weights, so that a small network on speech spikes, and hears more than one class."""
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.weight *= 6
+    return network
+
+
+@pytest.fixture
+def loud(monkeypatch):
+    """Networks that are trained begin `louder`."""
+    monkeypatch.setattr(train_module, "make_network", lambda *args: louder(make_network(*args)))
+
+
+def test_robustness_tests_the_trained_network_and_changes_nothing_else(loud):
     plain, more = (train(generated(), detail=True, analyses=wanted) for wanted in ((), ("robustness",)))
     found = more.analyses["robustness"]
     assert set(found) == {f"deleted {p:g}" for p in analyses.DELETED} | {f"warped {w:g}" for w in analyses.WARPS}
     assert more.test == plain.test and same(more.train_curve, plain.train_curve) and same(more.detail, plain.detail)
-    assert found["deleted 0"] == more.test["accuracy"]
+    assert found["deleted 0"] == more.test["accuracy"] and len(set(found.values())) > 1 and more.test["rate_hz"] > 1
 
 
 def test_known_and_new_speakers_are_tested_apart(monkeypatch):
     run = generated(test_trials=0)
-    network, raster = make_network(run), run.raster("test")
+    network, raster = louder(make_network(run)).eval(), run.raster("test")
     with torch.no_grad():
         traces = network(torch.from_numpy(raster.dense(np.arange(len(raster.labels)))))
-    right = (run.scores(traces).argmax(1).numpy() == raster.labels).astype(float)
+    answers = run.scores(traces).argmax(1).numpy()
+    right = (answers == raster.labels).astype(float)
+    assert len(set(answers)) > 1
     new = analyses.speakers(network, run)  # in these data all who are tested are new
     assert new == {"new speakers": pytest.approx(right.mean()), "recordings of new speakers": len(right)}
     four = raster.speakers == 4
@@ -170,7 +189,7 @@ def test_deletion_and_warp_change_the_spikes_as_they_say(monkeypatch):
 @pytest.mark.parametrize(
     "run, chance",
     [
-        (generated(hidden=(40, 30), iterations=0, epochs=5, test_trials=0, lr=1e-2, dropout=0.0), 0.05),
+        (generated(hidden=(40, 30), iterations=0, epochs=5, test_trials=0, lr=1e-2, dropout=0.0, seed=1), 0.05),
         (small_digits(hidden=(64, 64), iterations=0, epochs=6, batch=32, test_trials=0), 0.1),
     ],
     ids=["speech", "digits"],
@@ -182,7 +201,7 @@ def test_a_small_network_learns(run, chance):
     assert record.test_curve["accuracy"].shape == (run.epochs,)
 
 
-def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch):
+def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch, loud):
     run = generated(epochs=3, held_out=(3, 7), variant="HetSynLIF")
     whole, checkpoint = train(run, detail=True), tmp_path / "one.checkpoint"
     tests = []
@@ -206,6 +225,7 @@ def test_interrupted_speech_goes_on_bit_for_bit(tmp_path, monkeypatch):
             train(run, checkpoint=checkpoint)
     again = train(run, checkpoint=checkpoint, detail=True)
     assert (again.test, again.validation) == (whole.test, whole.validation) and not checkpoint.exists()
+    assert whole.test["rate_hz"] > 1 and whole.validation
     for part in "train_curve", "test_curve", "validation_curve", "detail":
         assert same(getattr(again, part), getattr(whole, part))
 
@@ -258,6 +278,7 @@ def test_official_files_are_preferred_and_known_by_their_checksum(tmp_path, monk
         (dict(score_from=250), "^score_from must be below the 250 steps, not 250$"),
         (dict(reading="mine"), "^reading must be 'authors' or 'plain', not 'mine'$"),
         (dict(weight_decay=-1), "^weight_decay must be a number, 0 or more, not -1$"),
+        (dict(iterations=-1), "^iterations must be a whole number, 0 or more, not -1$"),
     ],
 )
 def test_settings_out_of_range_are_one_clear_line(settings, message):
@@ -268,7 +289,7 @@ def test_settings_out_of_range_are_one_clear_line(settings, message):
 def test_threshold_crossings_have_their_own_bins(monkeypatch):
     raster = bin_events(manifolds("test", n=2, channels=500), 5.0, 200)
     monkeypatch.setitem(speech.RASTERS, FSDD, lambda split: raster)
-    monkeypatch.setitem(speech.COMPLETE, FSDD, (raster.source,))
+    monkeypatch.setattr(speech, "COMPLETE", {})
     speech._raster.cache_clear()
     assert Fsdd().sizes() == (500, 64, 32, 20)
     with pytest.raises(ValueError, match="^Free Spoken Digit Dataset has 200 steps of 5 ms, not 250 of 4 ms$"):
@@ -295,7 +316,7 @@ def test_the_last_training_images_are_kept_for_validation():
             ("train", "validation", "test")}  # fmt: skip
     assert torch.equal(seen["validation"], torch.from_numpy(labels[-100:]))
     assert sorted(seen["train"].tolist()) == sorted(labels[:-100].tolist()) and len(seen["test"]) == 360
-    assert run.epoch() == math.ceil((len(labels) - 100) / 32) or run.iterations
+    assert run.replace(iterations=0).epoch() == math.ceil((len(labels) - 100) / 32)
     record = train(small_digits(validation=100))
     assert set(record.validation) == set(record.test) and record.validation_curve["accuracy"].shape == (2,)
     assert record.chosen_test_score in record.test_curve["accuracy"].round(7)
@@ -335,7 +356,7 @@ def test_half_a_data_set_is_not_taken_for_it(tmp_path, monkeypatch):
     for index in (0, 5):  # a recording to test and one to train, as an interrupted unpacking may leave
         sound = np.sin(np.arange(4000) / 5)
         soundfile.write(tmp_path / "fsdd" / f"3_ada_{index}.wav", sound, 8000)
-    with pytest.raises(ValueError, match="holds 2 recordings unlike .*, which is not all of Free Spoken Digit Dataset"):
+    with pytest.raises(ValueError, match="holds 2 recordings unlike .*, where all files of Free .* are expected$"):
         Fsdd().sizes()
 
 
@@ -364,3 +385,89 @@ def test_without_the_wide_gaussians_nothing_is_pushed_away():
 def test_a_leaky_readout_has_no_threshold_to_lie_below():
     run = small_digits(test_trials=40, readout="leaky")
     assert analyses.readout_drive(make_network(run), run) == {}
+
+
+def test_weight_decay_is_decoupled():
+    run = generated(weight_decay=0.1, cosine_epochs=1)
+    network = make_network(run)
+    optimiser, schedule = make_optimiser(run, network)
+    for group in optimiser.param_groups:
+        group["lr"] = 0.01
+    before = network.layers[0].weight.detach().clone()
+    for p in network.parameters():
+        p.grad = torch.zeros_like(p)
+    optimiser.step()
+    torch.testing.assert_close(network.layers[0].weight.detach(), before * (1 - 0.01 * 0.1))
+
+
+@torch.no_grad()
+def test_the_rate_is_of_all_hidden_neurons_in_hz():
+    run = generated(test_trials=8)  # two hidden layers of 12 and 8 neurons, 100 steps of 10 ms
+    network = louder(make_network(run)).eval()
+    ((x, _),) = run.batches("test", split_rng())
+    spikes = network(x).spikes
+    count = sum(float(z.sum()) for z in spikes)
+    assert spikes[0].any() and spikes[1].any() and performance(network, run)["rate_hz"] == pytest.approx(count / 8 / 20)
+
+
+def test_validation_trials_are_not_test_trials():
+    assert split_rng("validation").random() != split_rng("test").random()
+    run = small_digits(validation=300, test_trials=8)
+    seen = []
+    run_batches = type(run).batches
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(run), "batches", lambda self, split, rng: seen.append(rng.random()) or run_batches(self, split, rng)
+        )
+        for split in "test", "validation":
+            performance(make_network(run), run, split)
+    assert seen[0] == split_rng("test").random() and seen[1] == split_rng("validation").random()
+
+
+def test_an_epoch_is_shuffled_anew_and_has_as_many_batches_as_there_are():
+    for run in generated(held_out=(3, 7), iterations=0, batch=50), small_digits(validation=100, iterations=0, batch=32):
+        rng = np.random.default_rng(0)
+        first, second = (torch.cat([y for _, y in run.batches("train", rng)]) for _ in range(2))
+        own = torch.from_numpy(run.labels("train")[run.rows("train")[1]])
+        assert not torch.equal(first, own) and not torch.equal(first, second)
+        assert torch.equal(first.sort()[0], own.sort()[0])
+        assert len(list(run.batches("train", rng))) == run.epoch() < math.ceil(len(run.labels("train")) / run.batch)
+
+
+def test_held_out_speakers_are_tested_as_validation():
+    assert generated(held_out=(3, 7)).splits() == ("validation", "test") and generated().splits() == ("test",)
+    assert train(generated(held_out=(3, 7))).validation.keys() == {"accuracy", "rate_hz"}
+
+
+def test_the_loss_of_recognition_is_the_cross_entropy_of_the_scores():
+    potential = torch.randn(3, 30, 4, generator=seeded())
+    run, wanted = generated(), torch.tensor([0, 3, 2])
+    traces = Traces([], [], potential, None)
+    scores = run.scores(traces)
+    by_hand = (scores.exp().sum(1).log() - scores[torch.arange(3), wanted]).mean()
+    torch.testing.assert_close(run.loss(traces, wanted), by_hand)
+
+
+def test_the_readout_of_fig_4d():
+    run = generated()
+    network = make_network(run)
+    with torch.no_grad():
+        tau = torch.full_like(network.layers[-1].decay_parameter, 3.0)
+        tau[0] = 21.0  # one class of 20
+        network.layers[-1].decay_parameter.copy_(torch.exp(-1 / tau))
+    found = analyses.readout_taus(network, run)
+    assert found == pytest.approx({"readout_tau": 3, "readout_above_20": 1 / 20}, rel=1e-4)
+
+
+def test_a_corpus_with_other_recordings_is_not_taken_for_it_in_either_split(monkeypatch):
+    training = replace(
+        bin_events(manifolds("train", n=2, channels=500), 5.0, 200), source="TIDIGITS (2,486 recordings)"
+    )
+    monkeypatch.setitem(speech.RASTERS, speech.TIDIGITS, lambda split: training)  # as many as the test set has
+    with pytest.raises(ValueError, match="where all files of TIDIGITS .2,464 recordings. are expected$"):
+        TiDigits().raster("train")
+
+
+def test_threshold_crossings_have_no_events_to_change():
+    with pytest.raises(ValueError, match="^Free Spoken Digit Dataset has no events to change"):
+        analyses.robustness(None, Fsdd())

@@ -1,5 +1,7 @@
 """Recordings as they are read: other formats, broken files, and paths as a user writes them."""
 
+import io
+
 import matplotlib
 import nbformat
 import numpy as np
@@ -97,3 +99,10 @@ def test_the_exercise_on_ones_own_voice_finds_a_recording_at_home(home):
     exec(code, names)
     audio, rate, _ = names["cut"]
     assert audio == pytest.approx(SOUND, abs=1e-4) and rate == 48_000
+
+
+def test_a_message_about_content_without_a_name_does_not_show_the_content():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(8000), 8000, format="WAV")
+    with pytest.raises(ValueError, match="^the recording cannot be encoded: audio is silent"):
+        encode_file(cochlea.encode, buffer.getvalue())

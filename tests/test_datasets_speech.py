@@ -1,6 +1,7 @@
 """Threshold crossings, and the corpora that go through them."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,6 +274,12 @@ def test_the_alphabet_of_ti46_is_split_by_session(folder):
     train, test = (ti46_alpha(split, folder / "corpus") for split in ("train", "test"))
     assert (train.labels.tolist(), train.speakers.tolist(), train.classes) == ([0, 25], [0, 1], 26)
     assert (test.labels.tolist(), test.source) == ([10], "TI46 (1 recordings)")
+
+
+def test_a_part_of_a_corpus_is_found_from_within_it(folder, monkeypatch):
+    sphere(folder / "tidigits/train/man/ae/1a.wav", sound(20_000), 20_000)
+    monkeypatch.chdir(folder / "tidigits" / "train")
+    assert len(tidigits("train", Path("."))) == 1
 
 
 def test_shorten_says_how_to_convert(folder):

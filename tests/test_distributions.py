@@ -14,10 +14,13 @@ from hetsyn_core.model.time_constants import centre, draw_tau
 from hetsyn_core.runs.record import Detail, Example, Record
 from hetsyn_core.tasks import MatchToSample
 
-rng = np.random.default_rng(1)
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
 
 
-def test_the_fit_finds_a_log_normal_and_tells_a_normal_from_it():
+def test_the_fit_finds_a_log_normal_and_tells_a_normal_from_it(rng):
     fit = distributions.log_normal(rng.lognormal(np.log(30), 0.8, 4000))
     assert fit["scale_ms"] == pytest.approx(30, rel=0.05) and fit["sigma"] == pytest.approx(0.8, rel=0.05)
     assert fit["ks"] < fit["ks_limit"]
@@ -25,7 +28,7 @@ def test_the_fit_finds_a_log_normal_and_tells_a_normal_from_it():
     assert other["ks"] > 2 * other["ks_limit"]
 
 
-def test_one_log_normal_sample_in_twenty_exceeds_the_limit():
+def test_one_log_normal_sample_in_twenty_exceeds_the_limit(rng):
     fits = [distributions.log_normal(rng.lognormal(3, 1, 200)) for _ in range(600)]
     assert 0.03 < np.mean([fit["ks"] > fit["ks_limit"] for fit in fits]) < 0.08
 
@@ -41,7 +44,7 @@ def test_endless_and_zero_time_constants_are_counted_and_not_fitted():
         distributions.log_normal(np.array([5.0, 5.0, np.inf, 0.0]))
 
 
-def test_log_normal_quantiles_lie_on_a_line():
+def test_log_normal_quantiles_lie_on_a_line(rng):
     fig, ax = plt.subplots()
     distributions.quantiles(ax, rng.lognormal(np.log(50), 0.5, 20_000), "black")
     x, y = ax.lines[0].get_data()
@@ -55,7 +58,7 @@ def test_log_normal_quantiles_lie_on_a_line():
     plt.close(fig)
 
 
-def test_curves_and_bars_have_the_same_units():
+def test_curves_and_bars_have_the_same_units(rng):
     tau, bins = rng.lognormal(3, 0.6, 20_000), np.geomspace(1, 1000, 50)
     fig, ax = plt.subplots()
     distributions.histogram(ax, tau, bins, "black")
@@ -103,7 +106,7 @@ def test_without_the_file_the_figure_says_that_it_is_a_stand_in():
     assert "STAND-IN" in text(fig) and all(current in text(fig) for current in allen.PUBLISHED["current"])
 
 
-def test_with_the_file_all_synapses_are_drawn_and_fits_at_bounds_apart(monkeypatch):
+def test_with_the_file_all_synapses_are_drawn_and_fits_at_bounds_apart(monkeypatch, rng):
     tau = np.concatenate([rng.lognormal(np.log(40), 0.6, 300).clip(6, 400), np.full(100, 500.0)])
     species = np.where(np.arange(400) % 4, "mouse", "human")
     taus = pd.DataFrame({"species": species, "tau_ms": tau, "at_bound": tau == 500})

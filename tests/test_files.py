@@ -1,6 +1,7 @@
 """What a state_dict and a file say of their network, and what they refuse."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -52,13 +53,25 @@ def test_a_file_that_is_damaged_or_of_something_else_is_refused_in_one_line(tmp_
     whole = path.read_bytes()
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     np.save(tmp_path / "array.npy", np.ones(3))
-    others = [(tmp_path / name).read_bytes() for name in ("other.npz", "array.npy")]
+    with np.load(path) as file:
+        arrays = dict(file)
+    settings = json.loads(arrays["settings"].tobytes())
+    as_bytes = lambda changed: np.frombuffer(json.dumps(changed).encode(), np.uint8)
+    np.savez(tmp_path / "later.npz", **arrays | {"settings": as_bytes(settings | {"unheard_of": 1})})
+    np.savez(tmp_path / "sizes.npz", **arrays | {"settings": as_bytes(settings | {"sizes": [4, 7, 2]})})
+    others = [(tmp_path / name).read_bytes() for name in ("other.npz", "array.npy", "later.npz", "sizes.npz")]
     for content in whole[:200], b"", whole[:-200], *others:
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="not a network that `save` wrote, or is damaged"):
+        with pytest.raises(ValueError, match="not a network that `save` of this version wrote, or is damaged"):
             load(path)
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.npz")
+
+
+def test_a_file_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(small(), "~/network.npz")
+    assert load("~/network.npz").settings == load(tmp_path / "network.npz").settings
 
 
 def test_what_a_file_cannot_hold_is_said_before_there_is_one(tmp_path):
@@ -98,3 +111,15 @@ def test_a_state_of_before_there_was_an_extra_one_still_loads(variant, tmp_path)
     assert torch.equal(mine.layers[0].weight, theirs.layers[0].weight)
     torch.save(theirs.state_dict(), tmp_path / "state.pt")
     mine.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (dict(variant="HomNeuALIF", adaptation=(50.0, 0.1)), dict(variant="HomNeuALIF", adaptation=(50.0, 0.2))),
+        (dict(readout="spiking"), dict(readout="leaky")),
+    ],
+)
+def test_a_state_with_another_adaptation_or_readout_is_refused(one, other):
+    with pytest.raises(ValueError, match="this state is of a layer with (adaptation|spiking)"):
+        Network((4, 6, 2), **one).load_state_dict(Network((4, 6, 2), **other).state_dict())

@@ -17,6 +17,7 @@ from hetsyn_core.results.sharing import POST, PRE, RANDOM
 from hetsyn_core.results.tables import frame
 from hetsyn_core.results.verdicts import NOT, REPRODUCED, TOO_FEW
 from hetsyn_core.runs.experiments import WIDE, WIDE_BINS, jobs
+from hetsyn_core.runs.make import make_network
 from hetsyn_core.tasks import MatchToSample, Speech
 
 
@@ -41,6 +42,7 @@ def grid(runs=10, **levels):
         ({"groups": 256, "grouped_by": "pre"}, 30, "one per neuron", PRE),  # no more than there are input channels
         ({"variant": "HetNeuLIF"}, 20, "one per neuron", "HetNeuLIF"),
         ({"groups": 1, "grouped_by": "post"}, 1, "1", RANDOM),
+        ({"groups": 1000}, 600, "one per synapse", RANDOM),
     ],
 )
 def test_time_constants_are_counted_in_a_network_with_who_shares_them(settings, p, level, sharing):
@@ -104,6 +106,10 @@ def test_costs_stand_beside_each_run():
     table = groups.with_costs(frame(found)).set_index(["variant", "hidden"])
     assert set(table.loc[("HetSynLIF", 20), "parameters"]) == {2 * (600 + 40)}
     assert table.loc[("HetSynLIF", 20), "operations"].max() > 10 * table.loc[("HetNeuLIF", 20), "operations"].max()
+    others = {}, {"groups": 16}, {"groups": 4, "grouped_by": "pre"}, {"readout": "spiking", "hidden": 6}
+    runs = [MatchToSample(**{"hidden": 5} | changes) for changes in others]
+    counted = [sum(p.numel() for p in make_network(run).parameters()) for run in runs]
+    assert groups.with_costs(frame(all_of(runs)))["parameters"].tolist() == counted
 
 
 def as_busy(found):

@@ -154,6 +154,29 @@ def test_training_on_both_sides_of_a_new_process(method, tmp_path):
     assert done.stdout == "1\n", done.stderr[-3000:]
 
 
+FORKED = """
+import os, threading
+from hetsyn_core import MatchToSample
+from hetsyn_core.runs import train as module
+
+held = threading.Event()
+threading.Thread(target=lambda: (module._ALONE.acquire(), held.set(), threading.Event().wait()), daemon=True).start()
+held.wait()
+if child := os.fork():
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+else:
+    module.train(MatchToSample(hidden=2, iterations=1, batch=1, delay_ms=50, test_trials=1))
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_is_forked_while_a_thread_trains_can_train():
+    command = [sys.executable, "-c", FORKED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.stdout == "0\n", done.stderr[-3000:]
+
+
 RUN = """
 import torch
 from hetsyn_core.model.layer import Network

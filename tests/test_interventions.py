@@ -3,14 +3,17 @@
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from test_classify import louder
 from test_store import same
 
 from hetsyn_core import MatchToSample, Speech, tables, train, trained
-from hetsyn_core.results import mechanism
+from hetsyn_core.results import mechanism, sharing
 from hetsyn_core.runs import exchange, interventions, store, sweep
 from hetsyn_core.runs.evaluate import performance
+from hetsyn_core.runs.experiments import WIDE
 from hetsyn_core.runs.interventions import changed, clamp, label, longest, pathways, put_back, shuffle
 from hetsyn_core.runs.make import make_network
 from hetsyn_core.runs.store import Job
@@ -151,6 +154,10 @@ def test_states_are_exchanged_with_one_hidden_layer_only():
     run = RUN.replace(hidden=(3, 2))
     with pytest.raises(ValueError, match="one hidden layer"):
         exchange.exchanged(make_network(run), run)
+    for changes in {"variant": "HetNeuLIF"}, {"variant": "HomNeuLIF"}, {"groups": 3, "grouped_by": "post"}:
+        other = RUN.replace(**changes)
+        with pytest.raises(ValueError, match="HetSynLIF without groups"):
+            exchange.exchanged(make_network(other), other)
 
 
 def test_fixed_weights_stay_while_time_constants_move():
@@ -189,10 +196,11 @@ def test_a_record_with_its_network_is_analysed_without_training(tmp_path, monkey
 
 
 def test_speech_is_analysed_too():
-    run = Speech(data=GENERATED, hidden=(6, 4), test_trials=8)
-    found = interventions.shuffled(make_network(run), run)
-    assert {name.split(" | ")[1] for name in found} == {*pathways(make_network(run)), "all"}
-    assert all(0 <= value <= 1 for value in found.values())
+    run = Speech(data=GENERATED, hidden=(12, 8), test_trials=64)
+    network = louder(make_network(run))
+    found = interventions.shuffled(network, run)
+    assert {name.split(" | ")[1] for name in found} == {*pathways(network), "all"}
+    assert all(0 <= value <= 1 for value in found.values()) and len(set(found.values())) > 1
 
 
 def test_outcomes_become_rows():
@@ -208,3 +216,32 @@ def test_outcomes_become_rows():
     summary = mechanism.summary(mechanism.curve(table, "at most"), ["level"])
     assert (summary["n"] == 2).all()
     assert ((summary["low"] <= summary["mean"]) & (summary["mean"] <= summary["high"])).all()
+
+
+def test_interventions_are_named_for_what_they_did(pair, monkeypatch):
+    network, start = pair
+    flat = lambda net: torch.cat([layer.tau_s_ms().flatten() for layer in net.layers])
+    back = lambda net, task: float((flat(net) == flat(start)).double().mean())
+    monkeypatch.setattr(interventions, "_accuracy", back)
+    found = interventions.restarted(network, RUN)
+    assert found[label("longest back", "all", 20)] == pytest.approx(0.2, abs=0.01)
+    assert found[label("others back", "all", 20)] == pytest.approx(0.8, abs=0.01)
+    assert found[label("random back", "all", 20)] == pytest.approx(0.2, abs=0.01)
+    monkeypatch.setattr(interventions, "_accuracy", lambda net, task: float(flat(net).max()))
+    found = interventions.clamped(network, RUN)
+    assert found[label("at most", "all", 40)] == pytest.approx(40, rel=1e-3)
+    assert found[label("at least", "all", 40)] == float(flat(network).max()) > 41
+
+
+def test_neurons_are_exchanged_from_the_most_different_on(pair):
+    network, _ = pair
+    size = exchange.difference(network, RUN).sum(1).abs()
+    assert (size[exchange.by_difference(network, RUN)].diff() <= 0).all() and size.max() > size.min()
+
+
+def test_small_tables():
+    heard = pd.DataFrame({"time constants": "1", "seed": 0, "epoch": range(1, 7), "percent": [0, 0, 0, 1, 2, 3]})
+    assert sharing.last_epochs(heard)["percent"].tolist() == [2]
+    kinds = {}, {"frozen": 1.0}, {"frozen": 1.0, "tau_s": WIDE}, {"fixed_weights": True}
+    assert tuple(mechanism.learns(MatchToSample(**kind)) for kind in kinds) == mechanism.LEARNS
+    assert mechanism.wilson(90, 100) == pytest.approx((82.56, 94.48), abs=0.01)

@@ -38,7 +38,7 @@ def test_a_folder_is_made_and_left_empty(tmp_path):
 def test_a_folder_that_cannot_be_written_to_gets_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "file", tmp_path / "file" / "records"):
-        with pytest.raises(OSError, match=f"^nothing can be written to {folder} \\(.*\\): .*HETSYN_RECORDS") as error:
+        with pytest.raises(OSError, match=f"^nothing can be written to {folder} \\(.*\\): .*another folder$") as error:
             writable(folder)
         assert "\n" not in str(error.value)
     disk = namedtuple("usage", "total used free")
@@ -65,3 +65,20 @@ def test_a_file_is_there_whole_or_as_it_was(tmp_path):
     with whole(target) as temporary:
         temporary.write_bytes(b"second")
     assert target.read_bytes() == b"second" and list(Path(target.parent).iterdir()) == [target]
+
+
+@pytest.mark.parametrize("variable", FOLDERS)
+def test_a_folder_that_cannot_be_written_to_is_named_with_what_names_it(variable, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    with pytest.raises(OSError, match=f"file/a .*: change this, or name another folder by {variable}=...$"):
+        writable(tmp_path / "file" / "a")
+    monkeypatch.delenv(variable)
+    with pytest.raises(OSError, match="change this, or name another folder$"):
+        writable(tmp_path / "file" / "a")
+
+
+def test_two_threads_may_write_the_same_file(tmp_path):
+    with whole(tmp_path / "a") as first, whole(tmp_path / "a") as second:
+        first.write_bytes(b"1"), second.write_bytes(b"2")
+    assert (tmp_path / "a").read_bytes() == b"1" and [path.name for path in tmp_path.iterdir()] == ["a"]

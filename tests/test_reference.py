@@ -1,15 +1,26 @@
 """The reference against an independent numpy simulation of eqs. 4-9, and Propositions 1-3, in float64."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from made_up import seeded
 
 from hetsyn_core.model import reference
+from hetsyn_core.model.fast import dispatch
 from hetsyn_core.model.layer import VARIANTS, Layer, Network, parameter_count
+from hetsyn_core.model.surrogate import MultiGaussian, Triangular, spike
 from hetsyn_core.model.time_constants import Sharing, decay_from_tau, tau_from_decay
 
-RNG = np.random.default_rng(0)
+RNG = np.random.default_rng()
 T, M, N = 80, 7, 5
+
+
+@pytest.fixture(autouse=True)
+def same_draws():
+    """Every test draws the same, whichever came before."""
+    RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
 def random_synapses(pre, post, scale=1.0):
@@ -120,7 +131,7 @@ def test_networks_have_the_parameters_of_table_3(variant, recurrent):
     assert trainable == parameter_count(variant, M, N, recurrent)
 
 
-def test_frozen_decays_stay_and_groups_share():
+def test_frozen_decays_stay():
     layer = Layer(M, N, frozen=0.6, recurrent=True)
     before = layer.decay().detach().clone()
     with torch.no_grad():
@@ -185,3 +196,61 @@ def test_time_constants_and_decays_are_inverse_at_the_ends_too():
 def test_bad_input_gets_one_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_no_synapse_starts_faster_than_a_step():
+    tau = Layer(20, 10, tau_s=("lognormal", 19.0, 3.0), dt_ms=5.0, generator=seeded()).tau_s_ms()
+    assert float(tau.min()) == pytest.approx(5, rel=1e-4) and (tau > 5.01).any()
+
+
+@pytest.mark.parametrize("parameterization", ["decay", "tau", "log_tau"])
+def test_a_step_too_far_ends_at_the_ends(parameterization):
+    layer = Layer(3, 2, parameterization=parameterization)
+    with torch.no_grad():
+        layer.decay_parameter.copy_(torch.tensor([[-3.0, 0.5, 30.0]] * 2))
+    layer.clamp_()
+    decay = layer.decay()
+    assert decay.min() >= 0 and decay.max() <= 1 and (parameterization != "decay" or decay[0].tolist() == [0, 0.5, 1])
+
+
+def test_weights_start_with_a_variance_of_one_over_their_number():
+    layer = Layer(400, 300, recurrent=True, generator=seeded())
+    assert float(layer.weight.detach().std()) * 20 == pytest.approx(1, rel=0.02)
+    assert float(layer.recurrent_weight.detach().std()) * math.sqrt(300) == pytest.approx(1, rel=0.02)
+
+
+def test_without_a_choice_time_constants_are_the_papers():
+    assert Network((3, 2, 1), variant="HomNeuLIF").layers[0].tau_s_ms().item() == pytest.approx(20, rel=1e-5)
+    tau = Network((300, 200, 1), generator=seeded()).layers[0].tau_s_ms()
+    assert (float(tau.mean()), float(tau.std())) == pytest.approx((20, 5), rel=0.02)
+
+
+def test_reset_and_adaptation_fade_in_ms():
+    layer = Network((3, 4, 2), variant="HomNeuALIF", dt_ms=5.0, tau_reset_ms=40.0, adaptation=(800.0, 0.15)).layers[0]
+    assert layer.reset_decay == pytest.approx(math.exp(-5 / 40))
+    assert layer.adaptation == pytest.approx((math.exp(-5 / 800), 0.15))
+
+
+def test_a_tied_reset_fades_as_the_neurons_synapses_do():
+    network = Network((3, 4, 2), variant="HetNeuLIF", tau_reset_ms=None, generator=seeded()).double()
+    x = (torch.rand(2, 60, 3, generator=seeded(1)) < 0.5).double()
+    layer = network.layers[0]
+    r = layer.decay()
+    V, z = reference.spiking(reference.synaptic_current(x, layer.weight, r), reset_decay=r[:, 0])
+    assert z.any() and torch.equal(network(x, using=reference).potential[0], V)
+
+
+def test_surrogates_are_the_papers():
+    u = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    n = lambda m, s: torch.exp(-0.5 * ((u - m) / s) ** 2) / (s * math.sqrt(2 * math.pi))
+    expected = 0.5 * (1.15 * n(0, 0.5) - 0.15 * n(0.5, 3.0) - 0.15 * n(-0.5, 3.0))
+    torch.testing.assert_close(MultiGaussian().derivative(u, 1.0), expected)
+    torch.testing.assert_close(Triangular().derivative(u, 0.5), (1 - (u / 0.5).abs()).clamp(min=0))
+
+
+def test_a_potential_that_reaches_the_threshold_is_a_spike():
+    V = torch.tensor([0.75, np.nextafter(np.float32(0.75), 0)])
+    assert spike(V.requires_grad_(), 0.75, Triangular()).tolist() == [1, 0]
+    with torch.no_grad():
+        assert spike(V, 0.75, Triangular()).tolist() == [1, 0]
+        assert dispatch.spiking(V[None, None], reset_decay=0.5, threshold=0.75)[1].flatten().tolist() == [1, 0]

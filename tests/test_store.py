@@ -1,6 +1,6 @@
 """Records come back as they were, are found by their settings, and no damaged or foreign file is taken for one."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -159,7 +159,7 @@ def test_records_made_elsewhere_are_taken_in_and_damaged_ones_refused_by_name(re
     (elsewhere / "foreign.run").write_bytes(pack(record, {"task": "Unknown"}))
     assert store.main(["import", str(elsewhere)]) == 1
     out, err = capsys.readouterr()
-    assert out == "1 taken, 3 refused\n"
+    assert out == "1 taken, 0 here already, 3 refused\n"
     assert "refused cut.run: cut.run is damaged" in err and "refused other.run: its settings belong to" in err
     assert "refused foreign.run: no run of this version" in err
     assert same(store.load([small()])[0], record)
@@ -190,3 +190,48 @@ def test_a_task_of_ones_own_is_not_the_packages_whatever_its_module_is_called(mo
     monkeypatch.setattr(Own, "__module__", "abc_own")
     with pytest.raises(store.Unnamed, match="the code of .*Own cannot be read"):
         store.task_name(Own())
+
+
+def test_a_raised_version_is_another_record(monkeypatch):
+    before = store.key(small())
+    monkeypatch.setattr(MatchToSample, "version", 2)
+    assert store.key(small()) != before
+
+
+def test_a_larger_record_in_a_table_serves_where_the_file_is_too_small(record):
+    store.consolidate("some", [record])
+    store.save(train(small()))
+    assert store.load([Job(small(), detail=True)])[0].detail is not None
+
+
+def test_a_poorer_record_from_elsewhere_takes_the_place_of_none(record, tmp_path):
+    poorer = replace(record, detail=None)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    file = elsewhere / f"{store.key(small())}.run"
+
+    def bring(brought):
+        file.write_bytes(packed(brought))
+        taken, known, refused = store.take_in(elsewhere)
+        assert len(taken) + len(known) + len(refused) == 1
+        return "taken" if taken else "known" if known else refused[file.name]
+
+    assert bring(poorer) == "taken"
+    assert bring(record) == "taken" and bring(record) == "known"
+    assert bring(poorer) == "known" and same(store.load([Job(small(), detail=True)])[0], record)
+    other = replace(poorer, analyses={"clamped": {"a": 1.0}})
+    assert bring(other) == "the record that is here holds something that it lacks"
+    failed = Record(small(), failure="the loss is nan")
+    assert bring(failed) == "known"
+    store.save(failed)
+    assert bring(record) == "taken"
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(record, tmp_path, monkeypatch, capsys):
+    (tmp_path / "new.run").write_bytes(packed(record))
+    (tmp_path / "new.run").rename(tmp_path / f"{store.key(small())}.run")
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("HETSYN_RECORDS", str(tmp_path / "file"))
+    with pytest.raises(SystemExit):
+        store.main(["import", str(tmp_path)])
+    assert "nothing can be written to" in capsys.readouterr().err

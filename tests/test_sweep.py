@@ -153,7 +153,7 @@ def runs(pid):
 
 
 def test_runs_of_an_ended_worker_are_done_by_a_new_pool(tmp_path, monkeypatch):
-    configs = [small(iterations=150, seed=seed) for seed in range(6)]
+    configs = [small(iterations=400, seed=seed) for seed in range(6)]  # long enough to end a worker in time
     monkeypatch.setenv("HETSYN_WORKERS", "2")
     pools = []
     make_pool = lambda *args: pools.append(ProcessPoolExecutor(*args)) or pools[-1]
@@ -380,3 +380,12 @@ def test_a_scheduler_without_workers_says_how_long_it_has_waited(monkeypatch, ca
         dask.scale(1)
         assert found.result(300)[0].run == small()
     assert f"the scheduler at {address} has no workers; waited 0 s for one\n" in "".join(said)
+
+
+def test_a_record_that_is_made_anew_holds_what_the_former_one_held(monkeypatch):
+    monkeypatch.setenv("HETSYN_WORKERS", "1")
+    run = small(recurrent=True, iterations=1, delay_ms=50)
+    for name in "clamped", "shuffled":
+        sweep.run([Job(run, analyses=(name,))])
+    monkeypatch.setattr(sweep, "_records", None)  # nothing is left to be trained
+    assert sweep.run([Job(run, analyses=("shuffled", "clamped"))])[0].analyses.keys() == {"clamped", "shuffled"}

@@ -5,12 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_up import made_up
 
 from hetsyn_core.model.layer import Traces
+from hetsyn_core.results import table4
+from hetsyn_core.results.tables import frame
 from hetsyn_core.runs import analyses
 from hetsyn_core.runs.make import make_network
 from hetsyn_core.tasks import MatchToSample, PatternGeneration, match, pattern
 from hetsyn_core.tasks.spikes import poisson, rate_penalty
+from hetsyn_core.tasks.task import TEMPLATE
 
 STARTS, LENGTH = pattern.SEGMENT_STARTS, pattern.SEGMENT_STEPS
 
@@ -184,8 +188,8 @@ def test_table4_takes_infinite_time_constants_as_a_trial_and_resets_the_long_one
     assert back[:, 0].numpy() == pytest.approx(100) and back[0, 29] == 0 and network.layers[0].tau_s_ms()[0, 0] > 1e9
 
 
-@pytest.mark.parametrize("changes", [{"groups": 4}, {"variant": "HetNeuLIF"}, {"tau_s": ("uniform", 5, 20)}])
-def test_table4_needs_time_constants_of_single_synapses_with_a_mean(changes):
+@pytest.mark.parametrize("changes", [{"groups": 4}, {"variant": "HetNeuLIF"}])
+def test_table4_needs_time_constants_of_single_synapses(changes):
     run = MatchToSample(hidden=4, **changes)
     with pytest.raises(ValueError, match="^Table 4 is about HetSynLIF without groups"):
         analyses.table4(make_network(run), run)
@@ -210,3 +214,65 @@ def test_table4_needs_time_constants_of_single_synapses_with_a_mean(changes):
 def test_errors(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_trials_of_a_task_are_those_of_its_settings():
+    for seed in 0, 1:
+        run = PatternGeneration(seed=seed, noise_hz=7.0, test_trials=2)
+        ((x, targets),) = run.batches("test", np.random.default_rng(5))
+        segment, wanted = pattern.pattern_template([seed, TEMPLATE])
+        rng = np.random.default_rng(5)
+        assert torch.equal(x, torch.cat([pattern.pattern_input(segment, 7.0, rng) for _ in range(2)]))
+        assert np.array_equal(targets, wanted)
+    run = MatchToSample(delay_ms=100, added_noise_hz=20, noise_on="cues", test_trials=5)
+    ((x, label),) = run.batches("test", np.random.default_rng(5))
+    expected = match.match_trials(5, np.random.default_rng(5), 100, 5, 20, "cues")
+    assert torch.equal(x, expected[0]) and torch.equal(label, expected[1])
+
+
+def test_the_rate_penalty_is_of_every_hidden_layer():
+    silent, at_target = torch.zeros(1, 20, 3), torch.zeros(1, 20, 3)
+    at_target[:, 0] = 1  # 10 Hz at 5 ms
+    readout, label = torch.zeros(1, 20, 2), torch.tensor([0])
+    loss = lambda *spikes: MatchToSample().loss(Traces([], list(spikes), readout, None), label).item()
+    assert loss(at_target, silent) == pytest.approx(math.log(2) + 0.01)
+
+
+def test_table4_takes_cue_and_noise_channels_apart():
+    run = MatchToSample(hidden=4, test_trials=2)
+    network = make_network(run)
+    with torch.no_grad():
+        network.layers[0].decay_parameter[:, :20] = math.exp(-5 / 200)
+        network.layers[0].decay_parameter[:, 20:] = math.exp(-5 / 50)
+    found = analyses.table4(network, run)
+    assert [found[f"{who}_{what}"] for who in ("cue", "noise") for what in ("tau", "median")] == pytest.approx(
+        [200, 200, 50, 50], rel=1e-3
+    )
+
+
+def test_distances_of_trials():
+    target = pattern.pattern_template(5)[1]
+    readout = torch.from_numpy(target)[None].clone()
+    readout[:, 750:1250] = readout[:, :500]  # the second occurrence as the first
+    readout[:, 500:750] = readout[:, 1250:1500] = 3
+    found = pattern.distances(Traces([], [], readout, None), torch.from_numpy(target))
+    assert (
+        found["d21"] == [0]
+        and found["d32"][0] == pytest.approx(pattern.normalised_distance(readout[0].numpy(), target, 3, 2))
+        and found["d32"][0] > 0
+    )
+    assert found["silent_rms"] == pytest.approx([3])
+
+
+def test_a_reset_can_be_tied_where_a_neuron_has_one_decay():
+    run = MatchToSample(hidden=4, groups=2, grouped_by="post", tau_reset_ms=None)
+    assert make_network(run).layers[0].tied
+
+
+def test_table4_puts_long_time_constants_back_to_the_centre_of_any_start():
+    run = MatchToSample(hidden=4, test_trials=2, tau_s=("uniform", 10, 50))
+    network = make_network(run)
+    with torch.no_grad():
+        network.layers[0].decay_parameter[:, 0] = 1
+    assert analyses.without_long_taus(network, run).layers[0].tau_s_ms()[:, 0].numpy() == pytest.approx(30)
+    assert set(table4.readings(frame([made_up(run, found={"long_share": 0.1, "reset_accuracy": 0.5})]))["mu"]) == {30}

@@ -61,7 +61,7 @@ def read_map(text: str) -> list[dict[str, str]]:
     """The rows of docs/map.md, the table that says where each thing of the paper comes from.
 
     Returns:
-        A dictionary a row: "paper", "shows", "notebook", "figure", "functions", "records", "command"; a name in a
+        One dictionary per row: "paper", "shows", "notebook", "figure", "functions", "records", "command"; a name in a
         cell stands between backquotes, "" is a cell that has none.
 
     Raises:
@@ -167,7 +167,7 @@ def linked(text: str, notebooks: Iterable[str]) -> str:
     """A page of docs/ for the site: names of notebooks become links, and links no longer climb out of docs/."""
     for name in notebooks:
         text = text.replace(f"`{name}`", f"[{name}](notebooks/{name}.ipynb)")
-    return text.replace("](../", "](")
+    return text.replace("](../data/ledger.md", "](ledger.md").replace("](../", "](")
 
 
 def relinked(notebook: NotebookNode) -> NotebookNode:

@@ -147,9 +147,9 @@ def filters(database: str | Path) -> pd.DataFrame:
     """How many human and mouse pairs each obvious filter leaves, the closest to the paper's 194 and 1,213 first.
 
     Returns:
-        A row a filter: "measure" and "fit" as in `decay_tau`; "type", "all", "ex" or "in"; "qc", "cortical" and
-        "free" (not at a bound), True where demanded; "human" and "mouse", the pairs left; "above_500_ms", how many of
-        them; "found", both counts are the paper's.
+        One row for each filter: "measure" and "fit" as in `decay_tau`; "type", "all", "ex" or "in"; "qc", "cortical"
+        and "free" (not at a bound), True where demanded; "human" and "mouse", the pairs left; "above_500_ms", how many
+        of them; "found", both counts are the paper's.
     """
     rows = []
     for measure, fit in product(CLAMP, _COLUMN):

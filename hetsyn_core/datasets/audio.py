@@ -31,9 +31,9 @@ def read(source: str | Path | bytes, name: str | None = None) -> tuple[np.ndarra
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read; the message names it and, for another format, says how to convert it.
     """
+    name = _named(source, name)
     if not isinstance(source, bytes):
-        name, source = name or str(source), expanded(source).read_bytes()
-    name = name or "the recording"
+        source = expanded(source).read_bytes()
     if source.startswith(b"NIST_1A") and b"shorten" in source[:1024]:
         advice = "convert the recordings with the LDC's sph2pipe, `sph2pipe -f wav IN OUT` for each"
         reason = f"cannot be read because it is compressed with shorten: {advice}, into the same folders"
@@ -60,7 +60,12 @@ def encode_file(
     try:
         return encode(sound, rate)
     except ValueError as error:
-        raise ValueError(f"{name or source} cannot be encoded: {error}") from None
+        raise ValueError(f"{_named(source, name)} cannot be encoded: {error}") from None
+
+
+def _named(source: str | Path | bytes, name: str | None) -> str:
+    """What messages call a file."""
+    return name or ("the recording" if isinstance(source, bytes) else str(source))
 
 
 def mono(

@@ -242,9 +242,9 @@ def _bushy_cells(probability, rng, steps, units):
 
 
 def bushy_cell(probability: np.ndarray, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Spikes of one bushy cell a place, which hears forty fibres of that probability.
+    """Spikes of one bushy cell at each place, which hears forty fibres of that probability.
 
-    A fibre fires at most once a step and rests for 1 ms. The cell is a leaky integrator: membrane 1 ms, synapse
+    A fibre fires at most once in a step and rests for 1 ms. The cell is a leaky integrator: membrane 1 ms, synapse
     0.5 ms, threshold 1, 1 ms of rest.
 
     Args:

@@ -25,7 +25,7 @@ from ..paths import whole, writable, write_whole
 from ..progress import bar, exit_status
 from . import audio, cochlea
 from .download import digest
-from .shd import LABELS, SPEAKERS, TIMES, UNITS
+from .shd import LABELS, MADE_BY_HD, SPEAKERS, TIMES, UNITS
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
           "null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")  # fmt: skip
@@ -92,7 +92,7 @@ def test_names(found: Sequence[Recording], seed: int = 0) -> tuple[set[str], str
 def source(count: int, window: str | None) -> str:
     """What the files hold, shown wherever a result is shown."""
     if count == ALL and window is None:
-        return "SHD regenerated from the Heidelberg Digits audio (CC BY 4.0); not the official file"
+        return f"{MADE_BY_HD} audio (CC BY 4.0); not the official file"
     return f"{count} of {ALL} Heidelberg Digits (CC BY 4.0) as spikes{', windowed' if window else ''}"
 
 

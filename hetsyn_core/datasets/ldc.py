@@ -46,7 +46,7 @@ def ti46_alpha(split: Split, folder: Path | None = None) -> Raster:
 
 def _corpus(corpus: str, name: re.Pattern, words: str, split: str, sessions: set[str], folder: Path | None) -> Raster:
     check_split(split)
-    folder = datasets_folder() / corpus.lower() if folder is None else expanded(folder)
+    folder = datasets_folder() / corpus.lower() if folder is None else expanded(folder).absolute()
     matches = {path: name.search(path.as_posix().lower()) for path in sorted(folder.rglob("*"))}
     speakers = sorted({match["speaker"] for match in matches.values() if match})
     chosen = {path: match for path, match in matches.items() if match and match["split"] in sessions}

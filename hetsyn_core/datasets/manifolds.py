@@ -14,7 +14,7 @@ SPEAKERS = {"train": (0, 1, 2, 3, 6, 7, 8, 9, 10, 11), "test": (4, 5)}
 
 
 def manifolds(split: Split, classes: int = 20, channels: int = 700, n: int = 400, seed: int = 0) -> Events:
-    """``n`` recordings of one spike a channel; what tells the classes apart is the timing alone.
+    """``n`` recordings with one spike in each channel; what tells the classes apart is the timing alone.
 
     A class is a random closed curve in the space of all spike times: channel i spikes at
     t_i(x) = sum_k a_ik sin(2 pi (k x + b_ik)), a_ik ~ U(0, 1) / k^2, b_ik ~ U(0, 1), scaled to 0 to 1000 ms over x.
@@ -37,7 +37,7 @@ def manifolds(split: Split, classes: int = 20, channels: int = 700, n: int = 400
     labels, points = np.arange(n) % classes, rng.random(n)
     times = np.empty((n, channels), np.float32)
     for label in range(classes):
-        # By the sum of angles: sines and cosines of k x once a class, not once a channel.
+        # By the sum of angles: sines and cosines of k x once for each class, not for each channel.
         a, b = amplitudes[label], 2 * np.pi * phases[label]
         waves = [np.outer(x, 2 * np.pi * HARMONICS) for x in (grid, points[labels == label])]
         everywhere, here = (np.sin(w) @ (a * np.cos(b)).T + np.cos(w) @ (a * np.sin(b)).T for w in waves)

@@ -21,6 +21,8 @@ CHANNELS = 700
 UNITS, TIMES, LABELS, SPEAKERS = "spikes/units", "spikes/times", "labels", "extra/speaker"
 NO_SPEAKER = -1
 PACKED = ".zip", ".gz"
+MADE_BY_HD = "SHD regenerated from the Heidelberg Digits"  # how the source of files that `hd` made begins
+REGENERATED = "SHD regenerated from HD"  # the same, shorter
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _speakers(speakers: np.ndarray) -> np.ndarray:
 
 def _source(path: Path, corpus: Corpus, attribute: str | None) -> str:
     if attribute is not None:
-        regenerated = str(attribute).startswith("SHD regenerated from the Heidelberg Digits")
-        return "SHD regenerated from HD" if regenerated else str(attribute)
+        regenerated = str(attribute).startswith(MADE_BY_HD)
+        return REGENERATED if regenerated else str(attribute)
     known = OFFICIAL.get(path.name)  # the other split under this name is not taken for it
     return corpus.name if known and digest(path) == known else f"unknown file in {corpus.name}'s layout"

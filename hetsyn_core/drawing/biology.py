@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..datasets import allen
-from ..model.time_constants import tau_from_decay
+from ..model.time_constants import centre, tau_from_decay
+from ..runs.interventions import pathway_names
 from ..runs.record import Record
 from . import distributions
 from .plots import decades, letter
@@ -38,14 +39,15 @@ def pathway_taus(record: Record, when: str = "after") -> dict[str, np.ndarray]:
     layers = {"before": record.detail.decays_before, "after": record.detail.decays_after}
     if when not in layers:
         raise ValueError(f'when must be "before" or "after", not {when!r}')
-    *hidden, readout = (tau_from_decay(torch.from_numpy(r).double(), run.dt_ms).numpy() for r in layers[when])
-    taus = {}
-    for k, tau in enumerate(hidden, start=1):
-        own = len(tau) if run.recurrent else 0  # the last columns come from the layer itself
-        taus["input" if k == 1 else f"{k - 1} to {k}"] = tau[:, : tau.shape[1] - own]
+    found, last = {}, len(layers[when]) - 1
+    for k, decay in enumerate(layers[when]):
+        tau = tau_from_decay(torch.from_numpy(decay).double(), run.dt_ms).numpy()
+        forward, back = pathway_names(k, last)
+        own = len(tau) if run.recurrent and k < last else 0  # the last columns come from the layer itself
+        found[forward] = tau[:, : tau.shape[1] - own]
         if own:
-            taus["recurrent" if k == 1 else f"recurrent {k}"] = tau[:, -own:]
-    return taus | {"readout": readout}
+            found[back] = tau[:, -own:]
+    return found
 
 
 def pooled(records: Sequence[Record], when: str = "after") -> dict[str, np.ndarray]:
@@ -145,7 +147,7 @@ def starting_points(networks: Mapping[str, Record]) -> Figure:
     ax.plot(ends, ends, ls="--", color="0.5", lw=0.8, label="as at the start")
     for recurrent, face in (False, "white"), (True, "0.7"):
         own = [record for record in networks.values() if record.run.recurrent == recurrent]
-        starts = np.array([record.run.initial_tau_s()[1] for record in own])
+        starts = np.array([centre(record.run.initial_tau_s()) for record in own])
         at = starts * (1.09 if recurrent else 1 / 1.09)
         five = [np.quantile(pathway_taus(r)["input"], (0.05, 0.25, 0.5, 0.75, 0.95), method="lower") for r in own]
         keys = "whislo", "q1", "med", "q3", "whishi"
@@ -156,7 +158,7 @@ def starting_points(networks: Mapping[str, Record]) -> Figure:
         )  # fmt: skip
         beyond = at[[row[-1] > MOST_MS for row in five]]
         ax.plot(beyond, np.full(len(beyond), MOST_MS), "^", color="black", ms=4, clip_on=False)
-    ticks = sorted({record.run.initial_tau_s()[1] for record in networks.values()})
+    ticks = sorted({centre(record.run.initial_tau_s()) for record in networks.values()})
     powers = 10 ** np.arange(1, 6)
     ax.set(
         xscale="log",

@@ -18,11 +18,11 @@ PATHWAYS = {
 }
 
 
-def lines(ax: Axes, table: pd.DataFrame, hue: str, colors: dict[str, str], x: str = "level", **labels) -> None:
-    """Mean over runs against a number, with the bootstrap 95 % interval as bars, a line per kind; dotted: chance."""
+def lines(ax: Axes, table: pd.DataFrame, hue: str, colors: dict[str, str], **labels) -> None:
+    """Mean over runs against the level, with the bootstrap 95 % interval as bars, one line for each kind."""
     present = [name for name in colors if name in set(table[hue])]
     sns.lineplot(
-        table, x=x, y="percent", hue=hue, hue_order=present, palette=colors, ax=ax,
+        table, x="level", y="percent", hue=hue, hue_order=present, palette=colors, ax=ax,
         errorbar=("ci", 95), err_style="bars", seed=0, marker="o", markersize=4, markeredgewidth=0,
     )  # fmt: skip
     if legend := ax.get_legend():

@@ -6,27 +6,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..results.cost import LOOP, OTHER, OURS
+from ..results.cost import FUSED, LOOP, OTHER
 from . import plots
 
 FLOOR = "floor"
 # Colour, marker and what fills it. The loop is HetSynLIF too, hollow; other libraries are grey.
 LOOKS = {
     OTHER: (plots.COLORS["HomNeuLIF"], "o", None),
-    OURS: (plots.COLORS["HetSynLIF"], "D", None),
+    FUSED: (plots.COLORS["HetSynLIF"], "D", None),
     LOOP: (plots.COLORS["HetSynLIF"], "D", "none"),
 }
 LIBRARIES = ("^", "v", "P", "X", "*")
 GREY = "0.5"
+LAPTOP_GB = 16  # memory
 AXES = {"steps": "steps", "batch": "trials in the batch", "neurons": "synapses"}
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 
 
-def memory(ax: Axes, kept_gb: pd.Series, laptop_gb: float = 16) -> None:
+def memory(ax: Axes, kept_gb: pd.Series) -> None:
     """What the plain loop keeps for one training step of each network, and what a laptop has."""
     ax.plot(kept_gb, range(len(kept_gb)), "D", color="black", mfc="none", ms=5)
-    ax.axvline(laptop_gb, ls="--", color=GREY, lw=0.8)
-    ax.annotate(f"{laptop_gb:g} GB", (laptop_gb, 1), (3, -2), xycoords=("data", "axes fraction"),
+    ax.axvline(LAPTOP_GB, ls="--", color=GREY, lw=0.8)
+    ax.annotate(f"{LAPTOP_GB} GB", (LAPTOP_GB, 1), (3, -2), xycoords=("data", "axes fraction"),
                 textcoords="offset points", size=7, color=GREY, va="top")  # fmt: skip
     ax.set(xscale="log", yticks=range(len(kept_gb)), yticklabels=kept_gb.index, xlim=(0.05, 60))
     ax.xaxis.set_major_formatter("{x:g}")

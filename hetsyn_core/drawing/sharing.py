@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
 
-from ..results.sharing import LAST, PER_NEURON, PER_SYNAPSE, POST, PRE, RANDOM, STARTS, WIDE, last_epochs
+from ..results.sharing import FROM_START, LAST, PER_NEURON, PER_SYNAPSE, POST, PRE, RANDOM, WIDE, last_epochs
 from . import plots
 
 # Shared ones have a colour of their own, from light to dark; the variants keep theirs. In the order of their places.
@@ -100,9 +100,9 @@ def networks(table: pd.DataFrame, draw: Callable, ylabel: str, height: float = 1
     """A row for each network, a column for each start; ``draw(ax, runs)`` fills the panels."""
     rows = list(table.groupby(["recurrent", "hidden"]))
     shape = dict(figsize=(5, 1.1 + height * len(rows)), sharex=True, sharey=True, squeeze=False)
-    fig, axes = plt.subplots(len(rows), len(STARTS), **shape)
+    fig, axes = plt.subplots(len(rows), len(FROM_START), **shape)
     for row, ((recurrent, hidden), own) in zip(axes, rows, strict=True):
-        for ax, (start, title) in zip(row, STARTS.items(), strict=True):
+        for ax, (start, title) in zip(row, FROM_START.items(), strict=True):
             draw(ax, own[own["start"] == start])
             ax.set_title(f"{'R' if recurrent else 'F'}, {hidden} neurons, {title}", size=7)
             ax.label_outer()

@@ -32,7 +32,7 @@ def check_synapses(weight: Tensor, decay: Tensor) -> None:
     if tuple(decay.shape) not in ((), (post, 1), (post, pre)):
         raise ValueError(f"decay must be a scalar, ({post}, 1) or ({post}, {pre}), but has shape {tuple(decay.shape)}")
     check_decay("decay", decay)
-    if _at_hand(weight) and not math.isfinite(weight.detach().sum()):
+    if _at_hand(weight) and not math.isfinite(weight.detach().sum()) and not torch.isfinite(weight).all():
         raise ValueError("weight contains NaN or infinite values")
 
 

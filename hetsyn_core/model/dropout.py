@@ -2,7 +2,7 @@
 
 One by one, as torch draws them, they took a sixth of a training step of SHD. NumPy's generator, given torch's state,
 draws the same words, but no faster than torch does (24 ms for a million values, where these loops take 14): so the
-Mersenne twister stands in `fast.cpu_kernels`.
+Mersenne twister is written out in `fast.cpu_kernels`.
 """
 
 import numpy as np

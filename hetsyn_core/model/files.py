@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from ..paths import write_whole
+from ..paths import expanded, write_whole
 from .layer import Network, Variant
 from .surrogate import MultiGaussian, Triangular
 from .time_constants import Sharing
@@ -26,7 +26,7 @@ def save(network: Network, path: str | Path) -> None:
     arrays = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
     buffer = io.BytesIO()
     np.savez(buffer, settings=settings, **arrays)
-    write_whole(Path(path), buffer.getvalue())
+    write_whole(expanded(path), buffer.getvalue())
 
 
 def load(path: str | Path) -> Network:
@@ -34,16 +34,17 @@ def load(path: str | Path) -> Network:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file was not written by `save`, or it is damaged.
+        ValueError: the file was not written by `save` of this version, or it is damaged.
     """
+    content = expanded(path).read_bytes()
     try:
-        with np.load(io.BytesIO(Path(path).read_bytes())) as file:
+        with np.load(io.BytesIO(content)) as file:
             arrays = {name: torch.from_numpy(file[name]) for name in file.files}
         settings = json.loads(bytes(arrays.pop("settings").tolist()), object_hook=_from_json)
-    except (AttributeError, BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a network that `save` wrote, or is damaged") from error
-    network = Network(**settings, generator=torch.Generator().manual_seed(0))  # draws that are written over
-    network.to(arrays["layers.0.weight"].dtype).load_state_dict(arrays)
+        network = Network(**settings, generator=torch.Generator().manual_seed(0))  # draws that are written over
+        network.to(arrays["layers.0.weight"].dtype).load_state_dict(arrays)
+    except (AttributeError, BadZipFile, EOFError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a network that `save` of this version wrote, or is damaged") from error
     return network.eval()
 
 

@@ -78,12 +78,15 @@ class Layer(nn.Module):
         n_pre, n_post: neurons before and after.
         sharing: which synapses share a time constant.
         trainable: whether the time constants learn.
-        tau_s: initial time constants: one number in ms, or where to draw them from, see `draw_tau`.
+        tau_s: initial time constants: one number in ms, or where to draw them from, see `draw_tau`. Those below
+            ``dt_ms`` start there, since no synapse is faster than one step.
         dt_ms: step in ms.
         recurrent: whether the neurons also drive each other (self-connections included).
         spiking: False for a leaky readout.
         tau_reset_ms: tau_J of the reset current in ms; None ties it to the decay that a neuron's synapses share.
+        threshold: theta, at which a neuron spikes.
         adaptation: (tau_a in ms, strength a) of HomNeuALIF.
+        surrogate: what takes the place of the spike's derivative, see `surrogate`.
         frozen: share of decays that keep their initial value, chosen at random.
         parameterization: what the optimiser sees, see `parameter_from_tau`.
         generator: source of all random draws.
@@ -143,7 +146,7 @@ class Layer(nn.Module):
         self.weight = nn.Parameter(normal(n_post, n_pre) / math.sqrt(max(n_pre, 1)))
         self.recurrent_weight = nn.Parameter(normal(n_post, n_post) / math.sqrt(n_post)) if recurrent else None
 
-        tau = draw_tau(tau_s, shape, generator).clamp(min=dt_ms)  # no synapse is faster than one step
+        tau = draw_tau(tau_s, shape, generator).clamp(min=dt_ms)
         self.decay_parameter = nn.Parameter(parameter_from_tau(tau, dt_ms, parameterization), requires_grad=trainable)
         self.register_buffer("frozen", None)
         if frozen:
@@ -197,6 +200,7 @@ class Layer(nn.Module):
             using: the implementation, `reference` or `fast.dispatch`; by default the fast one where it can run
                 (float32 on the CPU, or on a GPU with Triton).
         """
+        x = x if x.is_floating_point() else x.to(self.weight.dtype)  # spikes may be booleans
         using = using or dispatch.choose(x)
         decay, recurrent_decay = self.split_decay()
         if state is None:

@@ -86,6 +86,12 @@ def formula(surrogate: Surrogate, threshold: float) -> tuple[Kind, tuple[float, 
     return surrogate.kind, surrogate.constants(threshold)
 
 
+def values(surrogate: Surrogate, potential: Tensor, threshold: float) -> Tensor:
+    """``surrogate.derivative`` at every potential; one number, or a row of them, stands for all."""
+    slope = surrogate.derivative(potential - threshold, threshold)
+    return torch.as_tensor(slope, dtype=potential.dtype, device=potential.device).expand_as(potential)
+
+
 class _Spike(torch.autograd.Function):
     generate_vmap_rule = True  # for torch.func
 
@@ -101,7 +107,7 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (potential,) = ctx.saved_tensors
-        return grad * ctx.surrogate.derivative(potential - ctx.threshold, ctx.threshold), None, None
+        return grad * values(ctx.surrogate, potential, ctx.threshold), None, None
 
 
 def spike(potential: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:

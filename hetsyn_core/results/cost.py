@@ -30,7 +30,7 @@ from ..tasks.networks import SHAPES, Shape
 from ..tasks.task import Task
 from .tables import example_input
 
-OURS, OTHER, LOOP = "HetSynLIF, fused", "HomNeuLIF, fused", "HetSynLIF, reference"  # as `tools.benchmark` names them
+FUSED, OTHER, LOOP = "HetSynLIF, fused", "HomNeuLIF, fused", "HetSynLIF, reference"  # as `tools.benchmark` names them
 NETWORKS = {shape.name: (shape.sizes, shape.recurrent) for shape in SHAPES} | {
     "TiDigits (Table 2)": ((500, 64, 32, 11), True),
     "Ti46-Alpha (Table 2)": ((500, 128, 128, 26), True),
@@ -142,9 +142,10 @@ def simulated(run: Task, shape: Shape, record: Record | None, x: Tensor) -> tupl
 
 
 def at_random(run: Task, x: Tensor, share: float) -> list[Tensor]:
-    """The input, and for each hidden layer of a run's network spikes drawn at random; a share of them is 1."""
+    """The input, and for each layer of a run's network that spikes, spikes drawn at random; a share of them is 1."""
     generator = torch.Generator().manual_seed(run.seed)
-    return [x, *(drawn(x, n, share, generator) for n in run.hidden)]
+    spiking = run.sizes()[1:] if run.readout == "spiking" else run.hidden
+    return [x, *(drawn(x, n, share, generator) for n in spiking)]
 
 
 def first_trials(run: Task, rng: np.random.Generator) -> Tensor:
@@ -234,8 +235,8 @@ def prices(table: pd.DataFrame, unit: str = "ms") -> pd.DataFrame:
     cpu = table[table["device"] == "cpu"]
     wide = cpu.pivot(index=["machine", "network"], columns="who", values=unit)
     wide = wide.reindex(cpu["network"].unique(), level="network")
-    mine = wide.pop(OURS)
-    gpu = table[(table["device"] == "cuda") & (table["who"] == OURS)].set_index("network")[unit]
+    mine = wide.pop(FUSED)
+    gpu = table[(table["device"] == "cuda") & (table["who"] == FUSED)].set_index("network")[unit]
     on_gpu = [f"{gpu[name]:.2f}" if name in gpu else "not measured" for _, name in wide.index]
     return wide.rdiv(mine, axis=0).assign(GPU=on_gpu)
 
@@ -256,14 +257,14 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
     for name, (device, unit) in columns.items():
         found = _ranges(table[table["device"] == device], unit)
         texts[name] = [found.get(row, "not measured") for row in rows]
-    return pd.DataFrame(texts, index=pd.Index(rows, name=f"{OURS} /"))
+    return pd.DataFrame(texts, index=pd.Index(rows, name=f"{FUSED} /"))
 
 
 def _ranges(table: pd.DataFrame, unit: str) -> dict[str, str]:
     wide = table.pivot(index=["machine", "network"], columns="who", values=unit)
-    if OURS not in wide:
+    if FUSED not in wide:
         return {}
-    over = wide.rdiv(wide.pop(OURS), axis=0).stack().dropna().reset_index(name="quotient")
+    over = wide.rdiv(wide.pop(FUSED), axis=0).stack().dropna().reset_index(name="quotient")
     who = over["who"].where(over["who"].isin([OTHER, LOOP]), "other libraries")
     spans = over.groupby(who)["quotient"].agg(["min", "max"])
     return {name: f"{row['min']:.2f} to {row['max']:.2f}" for name, row in spans.iterrows()}

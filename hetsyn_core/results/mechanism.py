@@ -36,9 +36,9 @@ def _number(text: str) -> float | str:
         return text
 
 
-def curve(table: pd.DataFrame, *what: str, where: str = ALL) -> pd.DataFrame:
-    """The outcomes of some interventions in one place, with levels that are numbers."""
-    own = table[table["what"].isin(what) & (table["where"] == where)]
+def curve(table: pd.DataFrame, *what: str) -> pd.DataFrame:
+    """The outcomes of some interventions on all pathways together, with levels that are numbers."""
+    own = table[table["what"].isin(what) & (table["where"] == ALL)]
     return own.assign(level=own["level"].astype(float))
 
 

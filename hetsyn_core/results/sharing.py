@@ -12,7 +12,7 @@ from ..tasks.task import Task
 from . import cost, tables
 
 RANDOM, PRE, POST = "random groups", "groups by presynaptic neuron", "groups by postsynaptic neuron"
-STARTS = {"paper": "from the paper's start", "wide": "from the wide start"}
+FROM_START = {"paper": "from the paper's start", "wide": "from the wide start"}
 WIDE = "one per synapse, wide start"
 PER_NEURON, PER_SYNAPSE = "one per neuron", "one per synapse"
 LAST = 3  # epochs of a speech run that are averaged: single ones jump
@@ -48,7 +48,9 @@ def sharing(run: Task) -> str:
 def _level(run: Task, p: int) -> str:
     if not run.groups:
         return PER_SYNAPSE if run.variant == "HetSynLIF" else PER_NEURON
-    return PER_NEURON if p < run.groups else f"{p:,}"  # no more groups than neurons
+    if p == run.groups:
+        return f"{p:,}"
+    return PER_SYNAPSE if run.grouped_by == "random" else PER_NEURON  # no more groups than synapses, or neurons
 
 
 def speech(found: Sequence[Record]) -> pd.DataFrame:
@@ -89,16 +91,12 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
         ``runs`` with "parameters", the trainable ones (Table 3), and "operations" per step of a clocked machine
         (`cost`), at the mean spike rate of all runs with the same network.
     """
-    columns = ["variant", "recurrent", "hidden"]
-    rates = runs.groupby(columns)["rate_hz"].mean()
-    first = runs.drop_duplicates(columns).set_index(columns)["run"]
-    costs = pd.DataFrame(
-        {
-            "parameters": first.map(parameters),
-            "operations": [_operations(run, rates[name]) for name, run in first.items()],
-        }
-    )
-    return runs.join(costs, on=columns)
+    columns = ["variant", "recurrent", "hidden", "groups", "grouped_by"]
+    network = runs.groupby(columns, dropna=False, sort=False).ngroup()  # its number, for each run
+    rates = runs.groupby(network)["rate_hz"].mean()
+    first = runs["run"].groupby(network).first()
+    operations = pd.Series({k: _operations(run, rates[k]) for k, run in first.items()})
+    return runs.assign(parameters=network.map(first.map(parameters)), operations=network.map(operations))
 
 
 def _operations(run: Task, rate_hz: float) -> float:

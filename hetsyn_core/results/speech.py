@@ -34,12 +34,12 @@ def progress(curves: pd.DataFrame, goal: float = 80) -> pd.DataFrame:
     ).rename_axis("model")
 
 
-def lead(runs: pd.DataFrame, column: str, first: str = "HetSynLIF", second: str = "HetNeuLIF") -> str:
-    """By how many points one variant is ahead of another, in the mean over the seeds of both, and in how many seeds."""
+def lead(runs: pd.DataFrame, column: str) -> str:
+    """By how many points HetSynLIF is ahead of HetNeuLIF, mean over the seeds of both, and in how many seeds."""
     by_seed = 100 * runs.pivot_table(index="seed", columns="variant", values=column)
-    if not {first, second} <= set(by_seed):
+    if not {"HetSynLIF", "HetNeuLIF"} <= set(by_seed):
         return "not both variants have runs"
-    difference = (by_seed[first] - by_seed[second]).dropna()
+    difference = (by_seed["HetSynLIF"] - by_seed["HetNeuLIF"]).dropna()
     return f"{difference.mean():.1f} points, higher in {(difference > 0).sum()} of {len(difference)} seeds"
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from ..model.time_constants import centre
 from ..tasks import MatchToSample
 
 MU = (100, 200, 400)  # mean initial time constant, ms
@@ -32,10 +33,10 @@ TEXT = reading(MatchToSample())  # the reading of the paper's text
 
 
 def readings(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that did not fail, with "reading", "mu" (mean initial time constant in ms), and shares in percent."""
+    """The runs that did not fail, with "reading", "mu" (centre of the start, in ms), and shares in percent."""
     runs = runs[runs["failed"].isna()]
     percent = {name: 100 * runs[name] for name in ("long_share", "accuracy", "reset_accuracy")}
-    return runs.assign(reading=runs["run"].map(reading), mu=runs["tau_s"].str[1], **percent)
+    return runs.assign(reading=runs["run"].map(reading), mu=runs["tau_s"].map(centre), **percent)
 
 
 def distance(runs: pd.DataFrame) -> float:

@@ -24,7 +24,7 @@ DELETED = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)  # Fig. 4 C, share of 
 WARPS = tuple(np.linspace(-0.5, 0.5, 20).round(4).tolist())  # Fig. 4 F, log2 of the factor on all times
 DELETION_SEED = 20_251_165
 DRIVE = tuple(np.arange(-8, 2, 0.5).tolist())  # bins of V - theta; the first and the last hold what lies beyond
-LONG_MS = 700.0  # Table 4: a time constant above it is long
+TABLE4_LONG_MS = 700.0  # Table 4: a time constant above it is long
 
 
 def distances(network: Network, task: PatternGeneration) -> dict[str, float]:
@@ -38,14 +38,13 @@ def table4(network: Network, task: MatchToSample) -> dict[str, float]:
     Returns:
         "cue_tau", "noise_tau": means, where each counts as the duration of the trial at most: a decay of 1 is
         tau = inf, and no current outlives its trial; "cue_median", "noise_median"; "long_share" of the input synapses
-        with tau above 700 ms; "reset_accuracy", after those of all hidden synapses are back at their initial mean.
+        with tau above 700 ms; "reset_accuracy", after those of all hidden synapses are back at their initial centre.
 
     Raises:
-        ValueError: the time constants are not those of single synapses, or have no initial mean.
+        ValueError: the time constants are not those of single synapses.
     """
-    start = task.initial_tau_s()
-    if task.variant != "HetSynLIF" or task.groups or isinstance(start, tuple) and start[0] == "uniform":
-        raise ValueError("Table 4 is about HetSynLIF without groups, with time constants drawn around a centre")
+    if task.variant != "HetSynLIF" or task.groups:
+        raise ValueError("Table 4 is about HetSynLIF without groups")
     layer = network.layers[0]
     tau = tau_from_decay(layer.decay().detach().cpu().double(), layer.dt_ms)[:, :CHANNELS].numpy()
     cue, noise = tau[:, : 2 * GROUP], tau[:, 2 * GROUP :]
@@ -54,22 +53,19 @@ def table4(network: Network, task: MatchToSample) -> dict[str, float]:
         "noise_tau": float(np.minimum(noise, task.trial_ms()).mean()),
         "cue_median": float(np.median(cue)),
         "noise_median": float(np.median(noise)),
-        "long_share": float((tau > LONG_MS).mean()),
+        "long_share": float((tau > TABLE4_LONG_MS).mean()),
         "reset_accuracy": performance(without_long_taus(network, task), task)["accuracy"],
     }
 
 
 @torch.no_grad()
-def without_long_taus(network: Network, task: MatchToSample, long_ms: float = LONG_MS) -> Network:
-    """A copy whose hidden synapses above ``long_ms``, recurrent ones too, are back at the initial mean.
-
-    Of a log-normal start it is the median.
-    """
+def without_long_taus(network: Network, task: MatchToSample) -> Network:
+    """A copy whose long hidden synapses, recurrent ones too, are back at the `centre` of the initial ones."""
     copy = make_network(task)
     copy.load_state_dict(network.state_dict())
     layer = copy.layers[0]
     start = torch.tensor(centre(task.initial_tau_s()))
-    long = layer.tau_s_ms() > long_ms
+    long = layer.tau_s_ms() > TABLE4_LONG_MS
     layer.decay_parameter[long] = parameter_from_tau(start, task.dt_ms, task.parameterization)
     return copy
 

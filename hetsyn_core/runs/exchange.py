@@ -18,7 +18,7 @@ from ..model.state import NetworkState
 from ..model.time_constants import centre
 from ..tasks.match import CUE_MS, FIRST_CUE_MS, GROUP, MatchToSample, match_trials
 from .evaluate import split_rng
-from .interventions import TESTED, label
+from .interventions import TESTED, label, pathways
 
 SLOW = 5  # a synapse is slow if its time constant is more than so many times the centre of the initial ones
 WHEN = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the delay
@@ -36,21 +36,23 @@ def exchanged(network: Network, task: MatchToSample) -> dict[str, float]:
     hidden ones.
 
     Raises:
-        ValueError: the network has several hidden layers, or there are too few trials.
+        ValueError: the network has several hidden layers, not every synapse a time constant of its own that learns,
+            or there are too few trials.
     """
+    pathways(network)  # refuses other networks
     if len(network.layers) != 2:
         raise ValueError("states are exchanged in networks with one hidden layer")
     network = copy.deepcopy(network).cpu().eval()
     pairs, found, slow_ms = Pairs(network, task), {}, SLOW * centre(task.initial_tau_s())
-    delay_ms = np.array(WHEN) * task.delay_ms
-    for ms in (FIRST_CUE_MS + CUE_MS + delay_ms).tolist():
+    second_cue_ms = FIRST_CUE_MS + CUE_MS + task.delay_ms
+    for ms in (second_cue_ms - (1 - share) * task.delay_ms for share in WHEN):
         for name, part in parts(network, slow_ms).items():
             found[label("exchanged", name, ms)] = pairs.follow(part, ms)
     found[label("share", "slow synapses", slow_ms)] = float((network.layers[0].tau_s_ms() > slow_ms).double().mean())
     order = by_difference(network, task)
     rank = order.argsort()[:, None].expand_as(network.layers[0].decay())
     for n in (n for n in NEURONS if n <= len(order)):
-        found[label("exchanged", "neurons", n)] = pairs.follow(currents(rank < n), ms)
+        found[label("exchanged", "neurons", n)] = pairs.follow(currents(rank < n), second_cue_ms)
     return found
 
 

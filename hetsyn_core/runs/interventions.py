@@ -43,11 +43,17 @@ def pathways(network: Network) -> dict[str, tuple[int, slice]]:
     for k, layer in enumerate(network.layers):
         if layer.sharing.by != "synapse" or layer.frozen is not None:
             raise ValueError("interventions are on HetSynLIF without groups and without frozen time constants")
-        forward = "readout" if k == last else "input" if k == 0 else f"{k} to {k + 1}"
+        forward, back = pathway_names(k, last)
         found[forward] = k, slice(layer.n_pre)
         if layer.recurrent_weight is not None:
-            found["recurrent" if k == 0 else f"recurrent {k + 1}"] = k, slice(layer.n_pre, None)
+            found[back] = k, slice(layer.n_pre, None)
     return found
+
+
+def pathway_names(k: int, last: int) -> tuple[str, str]:
+    """What the synapses onto layer k from the layer before it are called, and those from itself; 0 is the first."""
+    forward = "readout" if k == last else "input" if k == 0 else f"{k} to {k + 1}"
+    return forward, "recurrent" if k == 0 else f"recurrent {k + 1}"
 
 
 # What takes the place of a pathway's time constants, as the optimiser sees them (`Layer.decay_parameter`, which grows

@@ -111,13 +111,13 @@ def as_written(value: np.float32) -> float:
     return round(float(value), 7)
 
 
-def iterations_to(level: float, scores: np.ndarray, window: int = WINDOW) -> int | None:
-    """Iterations after which the mean of the last ``window`` scores first is ``level`` or more; None: never."""
-    if len(scores) < window:
+def iterations_to(level: float, scores: np.ndarray) -> int | None:
+    """Iterations after which the mean of the last ten scores first is ``level`` or more; None: never."""
+    if len(scores) < WINDOW:
         return None
-    mean = np.convolve(np.asarray(scores, np.float64), np.ones(window) / window, mode="valid")
+    mean = np.convolve(np.asarray(scores, np.float64), np.ones(WINDOW) / WINDOW, mode="valid")
     reached = np.flatnonzero(mean >= level - 1e-6)  # the scores are float32
-    return int(reached[0]) + window if reached.size else None
+    return int(reached[0]) + WINDOW if reached.size else None
 
 
 def trained(record: Record) -> Network:

@@ -44,6 +44,11 @@ class Job:
         return (record.detail is not None or not self.detail) and set(self.analyses) <= record.analyses.keys()
 
 
+def held(record: Record) -> Job:
+    """What a record holds, as a job that asks for it."""
+    return Job(record.run, record.detail is not None, tuple(record.analyses))
+
+
 def as_job(asked: Task | Job) -> Job:
     """A run alone asks for its outcome and nothing else."""
     return asked if isinstance(asked, Job) else Job(asked)
@@ -137,12 +142,13 @@ def save(record: Record) -> Path:
     return target
 
 
-def take_in(folder: Path) -> tuple[list[str], dict[str, str]]:
+def take_in(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
     """Bring home records made elsewhere: copy the .run files of a folder to where this machine looks for them.
 
     Returns:
-        names of the files taken, and for each that was refused the reason: its content is damaged, or its name is not
-        that of its settings.
+        names of the files taken; of those whose content is here already; and for each that was refused the reason: its
+        content is damaged, its name is not that of its settings, or the record that is here holds something that it
+        lacks.
 
     Raises:
         FileNotFoundError: there is no .run file in the folder.
@@ -150,22 +156,29 @@ def take_in(folder: Path) -> tuple[list[str], dict[str, str]]:
     files = sorted(Path(folder).glob("*.run"))
     if not files:
         raise FileNotFoundError(f"there are no .run files in {folder}")
-    taken, refused = [], {}
+    found: dict[Path, Record] = {}
+    taken, known, refused = [], [], {}
     for file in files:
-        data = file.read_bytes()
         try:
-            record = unpack(data, restore, file.name)
+            record = unpack(file.read_bytes(), restore, file.name)
         except DamagedRecord as error:
             refused[file.name] = str(error)
         except (KeyError, TypeError, ValueError) as error:
             refused[file.name] = f"no run of this version: {error}"
         else:
             if file.stem == key(record.run):
-                write_whole(path(record.run), data)
-                taken.append(file.name)
+                found[file] = record
             else:
                 refused[file.name] = f"its settings belong to {key(record.run)}.run"
-    return taken, refused
+    for (file, record), here in zip(found.items(), load([r.run for r in found.values()]), strict=True):
+        if here is not None and here.failure is None and (record.failure is not None or held(record).done_by(here)):
+            known.append(file.name)
+        elif here is None or here.failure is not None or held(here).done_by(record):
+            write_whole(path(record.run), file.read_bytes())
+            taken.append(file.name)
+        else:
+            refused[file.name] = "the record that is here holds something that it lacks"
+    return taken, known, refused
 
 
 def load(asked: Sequence[Task | Job]) -> list[Record | None]:
@@ -192,7 +205,7 @@ def _one(job: Job, kept: dict[str, list[bytes]]) -> Record | None:
         except DamagedRecord as error:
             if isinstance(source, Path):
                 _set_aside(source)
-            warnings.warn(f"{error}; it is computed again", stacklevel=4)
+            warnings.warn(f"{error}; it is passed over", stacklevel=4)
             continue
         if record is not None and job.done_by(record):
             return record
@@ -245,12 +258,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     try:
-        taken, refused = take_in(options.folder)
-    except FileNotFoundError as error:
+        taken, known, refused = take_in(options.folder)
+    except OSError as error:
         parser.error(str(error))
     for name, reason in refused.items():
         print(f"refused {name}: {reason}", file=sys.stderr)
-    print(f"{len(taken)} taken, {len(refused)} refused")
+    print(f"{len(taken)} taken, {len(known)} here already, {len(refused)} refused")
     return 1 if refused else 0
 
 

@@ -32,6 +32,7 @@ def run(
     """Records of the runs, in their order; what is on record is loaded, the rest trained and saved as it comes.
 
     Where a record keeps the trained network and only lacks an analysis, the network is analysed and not trained again.
+    Unless ``fresh``, a record that is made anew holds what the former one held as well.
     A run that cannot go on gives a record with its failure. Stopping this loses the last iterations of the runs in
     flight alone; calling it again goes on from there. Before the first run trains, the data of all are read and the
     folders are tried.
@@ -67,13 +68,16 @@ def run(
         for one in missing:
             store.path(one, "checkpoint").unlink(missing_ok=True)
     kept = {} if fresh else _kept(missing)
+    former = {} if fresh else _former(missing)
     threads = torch.get_num_threads()  # what trains in this process sets it
     try:
         with progress.bar(total=len(missing), desc=what, unit="runs", smoothing=0.05) as shown:
             while missing:
                 before = len(missing)
                 try:
-                    wanted = {one: joined(jobs[k] for k in rows) for one, rows in missing.items()}
+                    wanted = {
+                        one: joined([*(jobs[k] for k in rows), *former.get(one, [])]) for one, rows in missing.items()
+                    }
                     with closing(_records(wanted, kept, executor)) as records:
                         for record in records:
                             store.save(record)
@@ -104,6 +108,12 @@ def _kept(runs: Iterable[Task]) -> dict[Task, Record]:
     """Records that keep a trained network, of those runs that have one."""
     records = store.load([Job(run, detail=True) for run in runs])
     return {record.run: record for record in records if record is not None and record.detail is not None}
+
+
+def _former(runs: Iterable[Task]) -> dict[Task, list[Job]]:
+    """What the records of runs hold that lack something else, as far as that can still be found out."""
+    found = [store.held(record) for record in store.load(list(runs)) if record is not None]
+    return {job.run: [replace(job, analyses=tuple(n for n in job.analyses if n in ANALYSES))] for job in found}
 
 
 def _records(jobs: dict[Task, Job], kept: dict[Task, Record], executor: Executor | None) -> Iterator[Record]:

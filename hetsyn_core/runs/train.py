@@ -1,10 +1,11 @@
 """Train one network on one task: a run's settings in, a record of numbers and curves out."""
 
+import os
 import platform
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -30,7 +31,17 @@ from .record import DamagedRecord, Detail, Example, MadeBy, Record, seal, unseal
 
 CHECKPOINT_EVERY = 250  # iterations
 PROGRESS = "epoch", "done", "score", "losses", "scores", "tests"  # of a training, as a checkpoint holds it
-_DRAWING = threading.Lock()  # dropout draws from torch's own generators, which all threads of a process share
+_ALONE = threading.RLock()  # all threads of a process share torch's own generators, from which dropout draws
+
+
+def _after_fork() -> None:
+    """A forked process has no thread that would free the lock."""
+    global _ALONE
+    _ALONE = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class TrainingFailed(RuntimeError):
@@ -57,7 +68,8 @@ def train(
     """Train with the optimiser of the task, decays clamped after every step; test after every epoch.
 
     The same run gives the same record bit for bit, but for the seconds, on one machine and number of threads, also
-    where it was interrupted and goes on from its checkpoint.
+    where it was interrupted and goes on from its checkpoint. In threads of one process, networks train one after the
+    other; side by side they train in processes, see `sweep.run`.
 
         >>> from hetsyn_core import MatchToSample, train
         >>> record = train(MatchToSample(hidden=5, delay_ms=100, iterations=3, test_trials=8))
@@ -85,7 +97,7 @@ def train(
     if checkpoint is not None:
         checkpoint = expanded(checkpoint)
         writable(checkpoint.parent)
-    with _DRAWING if run.dropout else nullcontext(), torch.random.fork_rng(cards), tiny_is_zero(run.tiny_is_zero):
+    with _ALONE, torch.random.fork_rng(cards), tiny_is_zero(run.tiny_is_zero):
         torch.manual_seed(int(np.random.SeedSequence([run.seed, DROPOUT]).generate_state(1)[0]))
         state = _Training(run, device, checkpoint)
         before = decays(state.network)
@@ -164,6 +176,8 @@ class _Training:
     def score_of(self, traces: Traces, wanted: Tensor) -> Tensor:
         """The batch's mean of what the task measures first."""
         self.score, values = next(iter(self.run.measure(traces, wanted).items()))
+        if self.score == "loss":
+            raise ValueError(f"{type(self.run).__name__} must not call what it measures first 'loss', as the curve is")
         return torch.as_tensor(values).mean() if isinstance(values, Tensor) else torch.tensor(np.mean(values))
 
     def keep(self, waiting: list[tuple[Tensor, Tensor]]) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..model.layer import Traces
 from .settings import number
-from .spikes import RATE_WEIGHT, poisson, rate_penalty, whole_steps
+from .spikes import RATE_WEIGHT, fits, poisson, rate_penalty, whole_steps
 from .task import Task
 
 GROUP = 10  # channels 0-9 left cue, 10-19 right cue, 20-29 noise
@@ -65,10 +65,11 @@ class MatchToSample(Task):
         rate = self.added_noise_hz
         self.check("noise_on", self.noise_on in ("all", "cues"), "'all' or 'cues'")
         possible = number(rate) and 0 <= rate * self.dt_ms <= 1000
-        self.check("added_noise_hz", possible, "a rate of at most a spike a step")
+        self.check("added_noise_hz", possible, "a rate of at most one spike per step")
         self.must_be("a number, 0 or more", "delay_ms")
-        for ms in FIRST_CUE_MS, CUE_MS, self.delay_ms:
-            whole_steps(ms, self.dt_ms)
+        fine = fits(FIRST_CUE_MS, self.dt_ms) and CUE_HZ * self.dt_ms <= 1000  # then it fits the cues as well
+        self.check("dt_ms", fine, f"a whole fraction of {FIRST_CUE_MS} ms, and at most {1000 / CUE_HZ:g} ms")
+        self.check("delay_ms", fits(self.delay_ms, self.dt_ms), f"a whole number of steps of {self.dt_ms:g} ms")
 
 
 def match_trials(

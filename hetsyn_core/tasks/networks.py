@@ -1,4 +1,4 @@
-"""The networks of the paper, with the batches they are trained on: one table for tasks, costs and benchmarks."""
+"""The networks of the paper, with the batches they are trained on, for costs and benchmarks."""
 
 from dataclasses import dataclass
 

@@ -17,6 +17,7 @@ from .task import TEMPLATE, Task
 
 STEPS = 2000  # of 1 ms
 SEGMENT_STEPS = 500
+SEGMENT_HZ = 10.0
 SEGMENT_STARTS = (0, 750, 1500)  # between them, 250 ms of silence
 COSINES_HZ = (0.5, 1.0, 1.5, 2.0, 2.5)
 CHANNELS = 100
@@ -61,9 +62,7 @@ def _template(seed: int, n_targets: int) -> tuple[np.ndarray, np.ndarray]:
     return pattern_template([seed, TEMPLATE], n_targets)
 
 
-def pattern_template(
-    seed: int | Sequence[int], n_targets: int = 1, channels: int = CHANNELS, rate_hz: float = 10.0
-) -> tuple[np.ndarray, np.ndarray]:
+def pattern_template(seed: int | Sequence[int], n_targets: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The spike segment to recognise, and the traces to produce.
 
     A target is sum_k A_k cos(2 pi f_k t + phi_k), f = 0.5, 1, 1.5, 2, 2.5 Hz, A ~ U(0, 1), phi ~ U(0, 2 pi), divided
@@ -71,14 +70,14 @@ def pattern_template(
     offset.) The same seed gives the same segment whatever the number of targets.
 
     Returns:
-        segment, boolean (500, channels), 1 ms a step; targets, float32 (2000, n_targets).
+        segment, boolean (500, 100), a step is 1 ms; targets, float32 (2000, n_targets).
     """
-    if n_targets < 1 or channels < 1:
-        raise ValueError(f"at least one target and one channel are needed, not {n_targets} and {channels}")
+    if n_targets < 1:
+        raise ValueError(f"at least one target is needed, not {n_targets}")
     # Its own branch of the seed: noise from default_rng(seed) must not begin with the draws of the segment.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-    segment = poisson((SEGMENT_STEPS, channels), rate_hz, 1.0, rng)
-    # One row a target, so that a second target does not change the first.
+    segment = poisson((SEGMENT_STEPS, CHANNELS), SEGMENT_HZ, 1.0, rng)
+    # One row per target, so that a second target does not change the first.
     draws = rng.random((n_targets, 2, len(COSINES_HZ)))
     amplitude, phase = draws[:, 0], 2 * np.pi * draws[:, 1]
     t = np.arange(STEPS)[:, None, None] / 1000  # s

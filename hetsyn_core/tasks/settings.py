@@ -31,7 +31,7 @@ class Settings:
     clip: float | None = None  # largest norm of the gradient; None: not clipped
     truncate: int | None = None  # steps after which backpropagation through time is cut; None: never
     dt_ms: float = 1.0
-    tau_s: TauS | None = None  # a number in ms, or a distribution, see `draw_tau`; None: the paper's, `initial_tau_s`
+    tau_s: TauS | None = None  # ms (below dt_ms: dt_ms), or a distribution, see `draw_tau`; None: see `initial_tau_s`
     tau_reset_ms: float | None = 20.0  # tau_J; None ties it to the neuron's decay
     tau_a_ms: float = 500.0  # adaptation, HomNeuALIF alone
     a: float = 0.01
@@ -53,6 +53,7 @@ class Settings:
     def initial_tau_s(self) -> TauS:
         """Where the synaptic time constants start: ``tau_s``, or the paper's value for the variant.
 
+        What lies below ``dt_ms`` starts at ``dt_ms``: no synapse is faster than one step.
         A distribution is for variants whose time constants learn; the others keep the paper's number.
         """
         learns = VARIANTS[self.variant].trainable
@@ -81,7 +82,8 @@ class Settings:
         self.must_be("a positive whole number", "epochs", "batch")
         for name in "iterations", "test_trials":
             value = getattr(self, name)
-            self.check(name, whole(value) and value >= (1 if self.endless else 0), "a positive whole number")
+            least, rule = (1, "a positive whole number") if self.endless else (0, "a whole number, 0 or more")
+            self.check(name, whole(value) and value >= least, rule)
         self.must_be("a whole number, 0 or more", "seed")
         self.must_be("a positive number", "lr", "dt_ms", "tau_a_ms")
         self.must_be("a number, 0 or more", "decay_lr_scale", "a")
@@ -91,8 +93,9 @@ class Settings:
         rule = "a positive number of ms, "
         rule += '("normal" | "lognormal", centre, spread), ("uniform" | "loguniform", low, high) or None'
         self.check("tau_s", self.tau_s is None or is_tau_s(self.tau_s), rule)
-        tied = self.tau_reset_ms is not None or self.variant != "HetSynLIF"  # its neurons have no decay to tie it to
-        self.check("tau_reset_ms", tied, "given for HetSynLIF")
+        has_one = self.variant != "HetSynLIF" or self.grouped_by == "post"  # a neuron has one decay to tie it to
+        rule = "given for HetSynLIF, unless all synapses onto a neuron share a time constant"
+        self.check("tau_reset_ms", self.tau_reset_ms is not None or has_one, rule)
         self.check("groups", self.groups is None or self.variant == "HetSynLIF", f"None for {self.variant}")
         self.check("grouped_by", self.groups is not None or self.grouped_by == "random", "'random' without groups")
 

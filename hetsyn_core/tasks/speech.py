@@ -12,13 +12,13 @@ from ..datasets.fsdd import fsdd
 from ..datasets.ldc import ti46_alpha, tidigits
 from ..datasets.manifolds import SOURCE as GENERATED
 from ..datasets.manifolds import manifolds
-from ..datasets.shd import shd
+from ..datasets.shd import REGENERATED, shd
 from ..datasets.thresholds import STEP_MS
 from ..model.layer import Traces
 from .classify import Classification
 from .settings import whole
 
-SHD, REGENERATED = "SHD", "SHD regenerated from HD"
+SHD = "SHD"
 FSDD, TIDIGITS, TI46 = "Free Spoken Digit Dataset", "TIDIGITS", "TI46"
 
 
@@ -125,8 +125,12 @@ EVENTS = {  # binned here
     GENERATED: lambda split: manifolds(split, n=400 if split == "train" else 100),
 }
 RASTERS = {FSDD: fsdd, TIDIGITS: tidigits, TI46: ti46_alpha}  # encoded as such
-# What these say of themselves when nothing is missing, as far as that is known.
-COMPLETE = {FSDD: (FSDD_SOURCE,), TIDIGITS: ("TIDIGITS (2,464 recordings)", "TIDIGITS (2,486 recordings)")}
+COMPLETE = {  # what they say of themselves when nothing is missing, as far as that is known
+    (FSDD, "train"): FSDD_SOURCE,
+    (FSDD, "test"): FSDD_SOURCE,
+    (TIDIGITS, "train"): "TIDIGITS (2,464 recordings)",
+    (TIDIGITS, "test"): "TIDIGITS (2,486 recordings)",
+}
 
 
 @lru_cache(4)
@@ -134,8 +138,9 @@ def _raster(data: str, split: str, bin_ms: float, steps: int, reading: str) -> R
     if data in EVENTS:
         return bin_events(events_of(data, split), bin_ms, steps, reading)
     raster = RASTERS[data](split)
-    if raster.source not in COMPLETE.get(data, (raster.source,)):
-        raise ValueError(f"the data folder holds {raster.source}, which is not all of {data}: bring the rest")
+    complete = COMPLETE.get((data, split), raster.source)
+    if raster.source != complete:
+        raise ValueError(f"the data folder holds {raster.source}, where all files of {complete} are expected")
     if (raster.steps, STEP_MS) != (steps, bin_ms):
         raise ValueError(f"{data} has {raster.steps} steps of {STEP_MS} ms, not {steps} of {bin_ms:g} ms")
     return raster
@@ -145,8 +150,10 @@ def events_of(data: str, split: str) -> Events:
     """The recordings of a split of "train" or "test" as events.
 
     Raises:
-        ValueError: the files in the data folder are others.
+        ValueError: the files in the data folder are others, or the data come as threshold crossings, without events.
     """
+    if data not in EVENTS:
+        raise ValueError(f"{data} has no events to change; those have them: {', '.join(EVENTS)}")
     events = EVENTS[data](split)
     if events.source != data:
         found = f"the files in the data folder are {events.source}"

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_input, check_neurons, check_synapses
-from ..surrogate import Kind, Surrogate, Triangular, formula
+from ..surrogate import Kind, Surrogate, Triangular, formula, values
 from . import cpu_kernels as kernels
 from .lanes import LANES
 from .limits import TINY_IS_ZERO, no_current, refuse_second_derivative
@@ -56,6 +56,9 @@ def _numpy(x: Tensor):
     return x.detach().contiguous().numpy()
 
 
+QUIET_S = 2  # a kernel that Numba finds on disk is there sooner
+
+
 @cache  # once in a process, however many kernels it needs
 def _say_that_it_compiles() -> None:
     print("compiling kernels (once on this machine, some seconds each)", file=sys.stderr)
@@ -64,9 +67,9 @@ def _say_that_it_compiles() -> None:
 def _spread(kernel: Callable[..., None], jobs: int, *args) -> None:
     """kernel(first, last, *args) over all jobs, on torch's number of threads, which change no result."""
     if not kernel.signatures:  # its first call in this process
-        slow = threading.Timer(2, _say_that_it_compiles)
+        slow = threading.Timer(QUIET_S, _say_that_it_compiles)
         slow.daemon = True
-        slow.start()  # says nothing where Numba finds the kernel on disk
+        slow.start()
         try:
             kernel(0, 0, *args)
         finally:
@@ -270,7 +273,7 @@ def _surrogate(surrogate: Surrogate, V: Tensor, threshold: float):
     """Which surrogate, its constants, and all its values where the kernel has no formula for it."""
     kind, constants = formula(surrogate, threshold)
     if kind == Kind.GIVEN:
-        return int(kind), EMPTY, _numpy(surrogate.derivative(V - threshold, threshold))
+        return int(kind), EMPTY, _numpy(values(surrogate, V, threshold))
     return int(kind), np.float32(constants), EMPTY[:, None, None]
 
 

@@ -234,7 +234,7 @@ def rows_out(rows, first, row, x, b, start, stop):
 
 @compiled
 def shared_current(first, last, x, w, r, out):
-    """`integrate` where a neuron's synapses share a decay: one state a neuron sums what arrives. w is (pre, row)."""
+    """`integrate` where a neuron's synapses share a decay: one state per neuron sums what arrives. w is (pre, row)."""
     time, pre = x.shape[1:]
     row = w.shape[1]
     arriving, weights = x.reshape(-1), w.reshape(-1)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .. import reference
 from ..checks import check_input, check_neurons, check_synapses
-from ..surrogate import Kind, Surrogate, Triangular, formula
+from ..surrogate import Kind, Surrogate, Triangular, formula, values
 from .limits import no_current, refuse_second_derivative
 
 INTERPRETED = triton.knobs.runtime.interpret
@@ -257,7 +257,7 @@ def _launch(kernel, grid: tuple[int, ...], *args, num_warps: int, **constants) -
 
 
 def _tile(batch: int, pre: int, post: int) -> tuple[int, int]:
-    """PRE and POST: 32 x 32 synapses a warp are the least work, fewer inputs the shorter step where warps are few."""
+    """PRE and POST: 32 x 32 synapses per warp are the least work, fewer inputs the shorter step where warps are few."""
     POST = min(triton.next_power_of_2(post), 32)
     warps = batch * triton.cdiv(post, POST) * triton.cdiv(pre, 32)
     return min(triton.next_power_of_2(pre), 32 if 4 * warps >= PROGRAMS else 8), POST
@@ -332,7 +332,7 @@ class _Spiking(torch.autograd.Function):
         weight, decay, across, kappa, V, Z = ctx.saved_tensors
         rates, surrogate = ctx.rest
         kind, constants = _constants(surrogate, rates[0])
-        slope = surrogate.derivative(V - rates[0], rates[0]) if kind == Kind.GIVEN else V
+        slope = values(surrogate, V, rates[0]).contiguous() if kind == Kind.GIVEN else V
         grad_Z = torch.zeros_like(V) if grad_Z is None else grad_Z.contiguous()
         grad_V = None if grad_V is None else grad_V.contiguous()
         g = torch.empty_like(V)
