@@ -37,6 +37,7 @@ from hetsyn_core.results.verdicts import (
     between,
     compare,
     mean_interval,
+    mixed,
     place,
     share_difference,
     show,
@@ -268,7 +269,7 @@ def test_counts_and_their_difference_are_shown():
     found = MoreOften("accuracy", 0.9, ("HetNeuLIF",)).judge(pairs(21, 0, 29))
     assert (found.measured, found.interval, found.n) == (
         "50 of 50; HetNeuLIF 29",
-        "difference 26 to 54.7 %, p < 0.001",
+        "difference 26 to 54.7 points, p < 0.001",
         50,
     )
     assert MoreOften("accuracy", 0.9).judge(pairs(21, 0, 29)).measured == "not all variants were run"
@@ -548,9 +549,9 @@ def test_the_accuracy_on_pixels_must_hold_as_the_text_has_it_and_as_chosen(of_te
     spread = lambda run, values: frame([made_up(run.replace(seed=s), v + 1e-4 * s) for s, v in enumerate(values)])
     runs = {
         "table2_smnist": spread(SequentialDigits(), of_text),
-        "vision_seeds": spread(SequentialDigits(surrogate="gaussian", epochs=12, validation=5000), of_chosen),
+        "vision": spread(SequentialDigits(surrogate="gaussian", epochs=12, validation=5000), of_chosen),
     }
-    judged, _ = ledger.judge(CLAIMS, runs)  # the other one compares R-HetSynLIF with R-HetNeuLIF
+    judged, _ = ledger.judge(CLAIMS, runs)  # the other one compares the four variants
     assert judged.verdict == verdict and all(row.decides for row in judged.rows)
 
 
@@ -569,7 +570,7 @@ def test_models_are_compared_on_the_same_new_speaker():
 
 def test_what_is_not_computed_stands_in_the_ledger_as_such():
     none = frame([])
-    for names, n in {("fig4",): 4, ("table2_fsdd",): 3, ("table2_smnist", "vision_seeds"): 2}.items():
+    for names, n in {("fig4",): 4, ("table2_fsdd",): 3, ("table2_smnist", "vision"): 2}.items():
         judged = ledger.judge(CLAIMS, dict.fromkeys(names, none))
         assert len(judged) == n and all(one.verdict == TOO_FEW and one.decisive.found.n == 0 for one in judged)
         assert {row.found.measured for one in judged for row in one.rows} <= {
@@ -669,3 +670,25 @@ def test_all_runs_are_on_record_and_the_readme_shows_what_they_say(monkeypatch):
     found = ledger.judged()
     assert ledger.markdown(found) in (ROOT / "data" / "ledger.md").read_text(encoding="utf-8")
     assert ledger.summary(found) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name, run, varied",
+    [
+        ("fig2", PatternGeneration(), dict(lr=5e-3)),
+        ("fig3", MatchToSample(hidden=5), dict(delay_ms=500.0)),
+        ("figA3_delay", MatchToSample(recurrent=True, delay_ms=2500.0), dict(hidden=20)),
+    ],
+)
+def test_a_claim_is_not_judged_by_runs_that_differ_in_what_it_does_not_tell_apart(name, run, varied):
+    runs = [run.replace(variant=variant, seed=seed) for variant in VARIANTS for seed in range(5)]
+    records = [made_up(own, 0.9 + 0.01 * own.seed) for one in runs for own in (one, one.replace(**varied))]
+    found = ledger.judge(CLAIMS, {name: frame(records)})
+    rows = [row.found for one in found for row in one.rows if row.found.n or "several" in row.found.measured]
+    assert rows and {row.measured for row in rows} == {"several runs of a seed: vary one setting at a time"}
+
+
+def test_a_ratio_needs_several_runs_of_a_seed():
+    runs = frame([made_up(MatchToSample(delay_ms=ms, seed=s), 0.9) for ms in (500.0, 2500.0) for s in range(5)])
+    rule = lambda metric: Mean(metric, at_most(1, "ours"))
+    assert not mixed(rule(Ratio("accuracy", "delay_ms", 2500, 500)), runs) and mixed(rule("accuracy"), runs)

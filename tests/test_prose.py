@@ -23,7 +23,7 @@ from hetsyn_core.results.tables import epoch_curves, frame
 from hetsyn_core.results.verdicts import mean_interval, sign_test
 from hetsyn_core.runs import store
 from hetsyn_core.runs.experiments import CHOSEN, jobs
-from hetsyn_core.runs.make import make_network
+from hetsyn_core.runs.make import make_network, warm_cosine
 from hetsyn_core.tasks import SequentialDigits, Speech
 from hetsyn_core.tasks.networks import SHAPES
 from hetsyn_core.tasks.speech import GENERATED
@@ -153,11 +153,33 @@ def hom_mse(lr):
 
 def small_digits(**changes):
     """Validation accuracies of R-HetSynLIF on the small digits, the text's reading but for changes, percent, sorted."""
+    return sorted(100 * of_reading(**changes)["validation_accuracy"])
+
+
+def of_reading(**changes):
+    """Runs of R-HetSynLIF on the small digits, the text's reading but for changes."""
     own = runs("vision_small", variant="HetSynLIF")
     reading = SequentialDigits(**changes)
     open_in_the_paper = "surrogate", "readout", "normalised", "clip", "count_scale", "lr", "truncate"
-    same = [all(getattr(run, k) == getattr(reading, k) for k in open_in_the_paper) for run in own["run"]]
-    return sorted(100 * own[same]["validation_accuracy"])
+    return own[[all(getattr(run, k) == getattr(reading, k) for k in open_in_the_paper) for run in own["run"]]]
+
+
+def batches_of_vision():
+    """Batches of a run on S-MNIST with the chosen reading, in all and in an epoch."""
+    record = records("vision")[0]
+    n = len(record.train_curve["loss"])
+    return n, n // record.run.epochs
+
+
+def last_epochs_of_vision():
+    """The batch with which the last three epochs begin, and how many there are."""
+    n, epoch = batches_of_vision()
+    return n - 3 * epoch, n
+
+
+def share_of_training():
+    """Of the batches that the text's reading has."""
+    return batches_of_vision()[0] / len(records("table2_smnist")[0].train_curve["loss"])
 
 
 def validated(**changes):
@@ -166,23 +188,18 @@ def validated(**changes):
 
 def images():
     """Accuracy of R-HetSynLIF on S-MNIST in percent: means on test and validation images, worst and best on test."""
-    own = 100 * runs("vision_seeds", variant="HetSynLIF")[["accuracy", "validation_accuracy"]]
+    own = 100 * runs("vision", variant="HetSynLIF")[["accuracy", "validation_accuracy"]]
     return [*own.mean(), own["accuracy"].min(), own["accuracy"].max()]
 
 
-def images_of_neurons():
-    """Accuracy of R-HetNeuLIF on S-MNIST in percent: mean, worst and best."""
-    return 100 * runs("vision_seeds", variant="HetNeuLIF")["accuracy"].agg(["mean", "min", "max"])
-
-
-def images_of_others():
-    """Accuracy on S-MNIST in percent of the one run of each model with fixed time constants."""
-    return [100 * runs("vision", variant=v)["accuracy"].iloc[0] for v in SPEECH_MODELS[:2]]
+def images_of(variant):
+    """Accuracy of another model on S-MNIST in percent: mean, worst and best."""
+    return 100 * runs("vision", variant=variant)["accuracy"].agg(["mean", "min", "max"])
 
 
 def above_the_others():
     """Whether every run of R-HetSynLIF on S-MNIST is above all of the other models, in words."""
-    above = images()[2] > max(images_of_neurons()["max"], *images_of_others())
+    above = images()[2] > max(images_of(variant)["max"] for variant in SPEECH_MODELS[:3])
     return "every run" if above else "not every run"
 
 
@@ -327,6 +344,12 @@ def lead(metric, name="fig4"):
     """Of R-HetSynLIF over R-HetNeuLIF, in points."""
     own = points(metric, name)
     return (own["HetSynLIF"] - own["HetNeuLIF"]).mean()
+
+
+def held_out_voices():
+    """Percent of R-HetNeuLIF and of R-HetSynLIF on the two held-out speakers, and in how many seeds the first leads."""
+    own = points("validation_accuracy", "fig4_held_out")
+    return [*own.mean()[["HetNeuLIF", "HetSynLIF"]], NUMBER[(own["HetNeuLIF"] > own["HetSynLIF"]).sum()]]
 
 
 def ends_higher():
@@ -603,6 +626,9 @@ PROSE = [
     ("09", "between {} and {}, before the learning rate has come down", chosen_epochs),
     ("09", "is {:.1f} % (R-HetSynLIF) and {:.1f} % (R-HetNeuLIF)",
      lambda: points("chosen_test_accuracy", "fig4_held_out").mean()[["HetSynLIF", "HetNeuLIF"]]),
+    ("09", "there R-HetNeuLIF is ahead, {:.1f} against {:.1f} %, and in {} seeds of five", held_out_voices),
+    ("09", "These are the runs with seed {}, which of the five have the largest lead", lambda: [
+        (points("accuracy")["HetSynLIF"] - points("accuracy")["HetNeuLIF"]).idxmax()]),
     ("09", "gives {:.1f} points more to R-HetSynLIF and {:.1f} more to R-HetNeuLIF", answers_seen),
     ("09", "R-HetSynLIF is ahead in {} seeds of {} only, and by {:.1f} points on average", chosen_lead),
     ("09", "costs every variant {} than a point", lambda: ["less" if lost("deleted 0.08").max() < 1 else "more"]),
@@ -656,7 +682,7 @@ PROSE = [
     ("16", "(HetNeuLIF) {} of ten runs learn",
      lambda: [NUMBER[learn("one per neuron", "HetNeuLIF", **SMALL, start="wide")]]),
     ("16", "start {} of 40 runs learn with 256 random groups", lambda: [learn("256", start="paper")]),
-    ("16", "with 256 random groups per layer {} of 40 runs", lambda: [learn("256", start="paper")]),
+    ("16", "with 256 random groups per layer {} of 40 learn", lambda: [learn("256", start="paper")]),
     ("16", "networks need few: with 16, {} of ten", lambda: {
         NUMBER[learn("16", hidden=n, recurrent=False, start="wide")] for n in (20, 100)}),
     ("16", "with 16, {} of ten runs learn with 20 neurons, and {} of ten with 100",
@@ -710,17 +736,23 @@ PROSE = [
      lambda: [np.ceil(abs(epochs("table2_smnist")[:, 38:] - epochs("table2_smnist")[:, -1:]).max())]),
     ("10", "two of its five runs come to {:.1f} and {:.1f} %", lambda: small_digits()[-2:]),
     ("10", "three stay at {:.0f} % or below", lambda: [np.ceil(small_digits()[2])]),
-    ("10", "by {:.1f} points in their last three epochs", lambda: [last_three("vision_seeds")]),
+    ("10", "by {:.1f} points in their last three epochs", lambda: [last_three("vision")]),
     ("10", "R-HetSynLIF reaches {:.1f} % on the test images after 12 epochs ({:.1f} % on the validation images), "
      "the mean of five runs from {:.1f} to {:.1f} %", images),
-    ("10", "R-HetNeuLIF reaches {:.1f} %, from {:.1f} to {:.1f} %", images_of_neurons),
-    ("10", "The one run of R-HomNeuLIF has {:.1f} % and that of R-HomNeuALIF {:.1f} %; {} of "
-     "R-HetSynLIF is above them", lambda: [*images_of_others(), above_the_others()]),
+    ("10", "R-HetNeuLIF reaches {:.1f} %, from {:.1f} to {:.1f} %", lambda: images_of("HetNeuLIF")),
+    ("10", "R-HomNeuLIF has {:.1f} % (from {:.1f} to {:.1f} %)", lambda: images_of("HomNeuLIF")),
+    ("10", "R-HomNeuALIF {:.1f} % (from {:.1f} to {:.1f} %); {} of R-HetSynLIF is above them",
+     lambda: [*images_of("HomNeuALIF"), above_the_others()]),
     ("10", "Also, {:.1f} % is {} points below", lambda: [images()[0], NUMBER[round(98.93 - images()[0])]]),
     ("10", "{:.0f} % without the wide Gaussians and {:.0f} % with the leaky readout, where the text's reading has "
      "{:.0f} %",
      lambda: [validated(surrogate="gaussian"), validated(readout="leaky"), validated()]),
-    ("10", "normalised pixels help ({:.0f} %)", lambda: [validated(normalised=True)]),
+    ("10", "normalised pixels help as well ({:.0f} %)", lambda: [validated(normalised=True)]),
+    ("10", "are still in the shaded region in {:.0f} % of all steps", lambda: [
+        100 * of_reading(normalised=True)["pushed_away"].mean()]),
+    ("10", "falls from {:.0f} % of its maximum nearly to zero", lambda: [100 * warm_cosine(*last_epochs_of_vision())]),
+    ("10", "after {:.0f} % of the paper's training steps", lambda: [100 * share_of_training()]),
+    ("18", "one of them after {:.0f} % of the paper's training", lambda: [100 * share_of_training()]),
     ("10", "worst of all ({:.0f} %)", lambda: [validated(lr=5e-3)]),
     ("10", "give {:.1f} % on the validation images", lambda: [validated(**CHOSEN)]),
     ("10", "limited gradient gives {:.1f} %", lambda: [validated(readout="leaky", normalised=True, clip=1.0)]),

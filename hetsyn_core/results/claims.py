@@ -83,6 +83,11 @@ def both(text: str, experiment: str, rule: Rule, *over: str, **settings) -> tupl
     )
 
 
+def beside(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Parts that stand beside a claim, which does not hang on them."""
+    return tuple(replace(part, decides=False) for part in parts)
+
+
 def best_rates(runs: pd.DataFrame, metric: str) -> pd.Series:
     """For each variant the learning rate with the lowest mean over seeds 0 to 4."""
     choose = runs[runs["seed"] < CHOOSING]
@@ -161,7 +166,9 @@ CLAIMS = (
           + both("-HomNeuALIF", "fig2", near_zero("HomNeuALIF"), noise_hz=QUIET)),
     Claim("2B, 2C", "HetSynLIF tells the three segments apart best (distance of the normalised distance from 1)", BEST,
           both(", 2nd and 1st", "fig2", Better("off21", lower=True), noise_hz=QUIET)
-          + both(", 3rd and 2nd", "fig2", Better("off32", lower=True), noise_hz=QUIET)),
+          + both(", 3rd and 2nd", "fig2", Better("off32", lower=True), noise_hz=QUIET)
+          + beside(both(", 2nd and 1st, largest distance", "fig2", Better("d21", lower=False), noise_hz=QUIET)
+                   + both(", 3rd and 2nd, largest distance", "fig2", Better("d32", lower=False), noise_hz=QUIET))),
     Claim("2D", "F-HetSynLIF learns fastest (MSE, mean over all iterations)", BEST,
           one("fig2", where(recurrent=False, noise_hz=QUIET), FASTEST)),
     Claim("2E, 2F", "HetSynLIF has the lowest MSE at every level of noise", BEST,
@@ -199,7 +206,10 @@ CLAIMS = (
     Claim("T4", "accuracy after the long time constants are reset", "75 to 77 %", table4_parts("reset_accuracy")),
 
     # Fig. 4 and Table 1, speech
-    Claim("4A", "R-HetSynLIF is most accurate on speech (last epoch)", BEST, one("fig4", ALL, MOST_ACCURATE)),
+    Claim("4A", "R-HetSynLIF is most accurate on speech", BEST, (
+        Part("last epoch", "fig4", ALL, MOST_ACCURATE),
+        Part("best test epoch, the published habit", "fig4", ALL, replace(MOST_ACCURATE, metric="best_test_accuracy"),
+             decides=False))),
     Claim("4A, 4C, 4F", "the four variants are ranked alike on clean, deleted and warped speech", RANKING, (
         Part("clean, last epoch", "fig4", ALL, Ranked("accuracy", percent=True)),
         Part("deleted spikes, mean of seven levels", "fig4", ALL, Ranked("deleted", percent=True)),
@@ -220,7 +230,7 @@ CLAIMS = (
     Claim("T2", "R-HetSynLIF's accuracy on S-MNIST (best test epoch)", f"{TABLES12['S-MNIST']} %", (
         Part("as the text has it, 150 epochs", "table2_smnist", ALL, reaches("best_test_accuracy", "S-MNIST"),
              data=(MNIST,)),
-        Part("reading chosen by validation, 12 epochs", "vision_seeds", ALL, reaches("best_test_accuracy", "S-MNIST"),
+        Part("reading chosen on small digits, 12 epochs", "vision", ALL, reaches("best_test_accuracy", "S-MNIST"),
              data=(MNIST,)))),
     Claim("T2", "R-HetSynLIF's accuracy on TiDigits (best test epoch)", f"{TABLES12['TiDigits']} %",
           one("table2_fsdd", ALL, reaches("best_test_accuracy", "TiDigits"), data=(TIDIGITS,))),
@@ -242,9 +252,11 @@ CLAIMS = (
     Claim("beyond", "R-HetSynLIF is more accurate than R-HetNeuLIF on speech, two speakers held out", NOT_ASKED, (
         Part("last epoch", "fig4_held_out", ALL, MOST_ACCURATE.than("HetNeuLIF")),
         Part("best validation epoch", "fig4_held_out", ALL,
-             replace(MOST_ACCURATE, metric="chosen_test_accuracy").than("HetNeuLIF")))),
-    Claim("beyond", "R-HetSynLIF is more accurate than R-HetNeuLIF on S-MNIST (12 epochs, the reading chosen for it)",
-          NOT_ASKED, one("vision_seeds", ALL, MOST_ACCURATE.than("HetNeuLIF"))),
+             replace(MOST_ACCURATE, metric="chosen_test_accuracy").than("HetNeuLIF")),
+        Part("last epoch, on the two held-out speakers themselves", "fig4_held_out", ALL,
+             replace(MOST_ACCURATE, metric="validation_accuracy").than("HetNeuLIF"), decides=False))),
+    Claim("beyond", "R-HetSynLIF is most accurate of the four variants on S-MNIST (12 epochs, reading chosen for it)",
+          NOT_ASKED, one("vision", ALL, MOST_ACCURATE)),
     Claim("beyond", "R-HetSynLIF is most accurate of the four variants on small images, with the reading chosen for it",
           NOT_ASKED, one("vision_small", where(surrogate="gaussian", count_scale=0.5), MOST_ACCURATE)),
     Claim("beyond", "R-HetSynLIF is most accurate of the four variants on spoken digits (last epoch)", NOT_ASKED,

@@ -17,7 +17,7 @@ from ..runs.experiments import jobs
 from . import cost
 from .claims import CLAIMS, NOT_ASKED, NOT_THE_PAPERS, TABLE3, Claim, Part
 from .tables import frame
-from .verdicts import FAILS, HOLDS, NO_TEST, NO_VERDICT, ORDER, Verdict, worst
+from .verdicts import FAILS, HOLDS, NO_TEST, NO_VERDICT, ORDER, Verdict, mixed, too_few, worst
 
 COMMAND = "python -m hetsyn_core.results.ledger"
 PLURAL = {HOLDS: "hold", FAILS: "do not hold"}  # as in "2 hold"
@@ -72,8 +72,10 @@ class Judged:
 
     def _cells(self, row: Row, figure: str, text: str, paper: str) -> dict[str, str | int]:
         found = row.found.beyond_the_paper() if self.beyond else row.found
-        on = f", on {row.data}" if row.data and found.verdict not in NO_VERDICT else ""
-        shown = (figure, text, paper, found.measured, found.interval, found.n, found.verdict + on, found.rule)
+        on = f", on {row.data}" if row.data else ""  # beside the verdict, or where there is none, beside the number
+        measured, verdict = (on, "") if found.verdict in NO_VERDICT else ("", on)
+        measured, verdict = found.measured + measured, found.verdict + verdict
+        shown = (figure, text, paper, measured, found.interval, found.n, verdict, found.rule)
         return dict(zip(COLUMNS, shown, strict=True))
 
 
@@ -117,7 +119,11 @@ def _data(runs: pd.DataFrame) -> list[str]:
 
 def _row(part: Part, runs: pd.DataFrame, tried: list[str]) -> Row:
     """What some runs say, or where there is none, on which data the experiment was ``tried``."""
-    found, data = part.rule.judge(runs), _data(runs)
+    data = _data(runs)
+    if mixed(part.rule, runs):
+        found = too_few("several runs of a seed: vary one setting at a time", part.rule.words)
+    else:
+        found = part.rule.judge(runs)
     if part.data and not set(data or tried) <= set(part.data):
         found = replace(found, verdict=NO_TEST, rule="no test: other data")
     others = " and ".join(NOT_THE_PAPERS.get(name, name) for name in data if name in NOT_THE_PAPERS)

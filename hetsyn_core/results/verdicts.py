@@ -55,6 +55,13 @@ def decide(measured: str, interval: str, n: int, verdict: str, rule: str) -> Ver
     return Verdict(measured, interval, n, verdict if n >= FEWEST or verdict == NO_TEST else TOO_FEW, rule)
 
 
+def mixed(rule: "Mean | Near | Ranked | Share | Against", runs: pd.DataFrame) -> bool:
+    """Whether a model has several runs of a seed: settings vary that a rule does not tell apart."""
+    setting = getattr(getattr(rule, "metric", None), "setting", getattr(rule, "setting", None))  # which it tells apart
+    own = [name for name in ("who", "seed", setting) if name in runs]
+    return {"who", "seed"} <= set(own) and bool(runs.duplicated(own).any())
+
+
 def too_few(why: str, rule: str) -> Verdict:
     """There is nothing to judge."""
     return Verdict(why, "", 0, TOO_FEW, rule)
@@ -235,14 +242,14 @@ class Better(Against):
 
     @property
     def words(self) -> str:
-        return f"mean difference to each other; {REPRODUCED}: better" + _equality(self.margin, _unit(self.percent))
+        return f"mean difference to each other; {REPRODUCED}: better" + _equality(self.margin, _points(self.percent))
 
     def compared(self, other: str, mine: pd.Series, theirs: pd.Series) -> tuple[str, float, str, str]:
         """By the means, and the interval of their difference."""
         sign, unit = -1 if self.lower else 1, _unit(self.percent)  # so that more is better
         gap = mean_interval(sign * (mine - theirs))
         measured = f"{mine.mean():.3g}{unit}; {other} {theirs.mean():.3g}{unit}"
-        interval = "difference " + show(*sorted(sign * end for end in gap), unit)
+        interval = "difference " + show(*sorted(sign * end for end in gap), _points(self.percent))
         return compare(gap, self.margin), sign * theirs.mean(), measured, interval
 
 
@@ -258,7 +265,7 @@ class MoreOften(Against):
     @property
     def words(self) -> str:
         text = f"share of runs with {self.metric} of {100 * self.level:g} %, against each other; {REPRODUCED}: larger"
-        return text + ", exact p < 0.05" + _equality(self.margin, " %")
+        return text + ", exact p < 0.05" + _equality(self.margin, " points")
 
     def compared(self, other: str, mine: pd.Series, theirs: pd.Series) -> tuple[str, float, str, str]:
         """By the counts: the interval of the difference, and McNemar's exact p."""
@@ -269,7 +276,7 @@ class MoreOften(Against):
         if verdict in (REPRODUCED, NOT) and p >= 0.05:
             verdict = INCONCLUSIVE
         shown_p = "< 0.001" if p < 0.001 else f"= {p:.2g}"
-        interval = f"difference {show(*gap, ' %')}, p {shown_p}"
+        interval = f"difference {show(*gap, ' points')}, p {shown_p}"
         return verdict, theirs.mean(), f"{mine.sum()} of {n}; {other} {theirs.sum()}", interval
 
 
@@ -297,7 +304,7 @@ class Ranked:
         unit = _unit(self.percent)
         return decide(
             measured=" > ".join(f"{variant} {mean:.3g}{unit}" for variant, mean in means.items()),
-            interval="differences " + "; ".join(show(*gap) for gap in gaps),
+            interval="differences in points: " * self.percent + "; ".join(show(*gap) for gap in gaps),
             n=len(scores),
             verdict=PARTLY if found != REPRODUCED == best else found,
             rule=self.words,
@@ -405,8 +412,14 @@ def _ranges(full: Range, part: Range | None, unit: str) -> str:
 
 
 def _equality(margin: float | None, unit: str) -> str:
-    return f"; {EQUAL}: within {margin:g}{unit} (ours)" if margin is not None else ""
+    one = unit.removesuffix("s") if margin == 1 else unit
+    return f"; {EQUAL}: within {margin:g}{one} (ours)" if margin is not None else ""
 
 
 def _unit(percent: bool) -> str:
     return " %" if percent else ""
+
+
+def _points(percent: bool) -> str:
+    """The unit of a difference of percentages."""
+    return " points" if percent else ""
