@@ -12,7 +12,6 @@ from itertools import pairwise, product
 
 from ..datasets import shd
 from ..model.layer import VARIANTS, parameter_count
-from ..model.time_constants import Sharing
 from ..progress import exit_status
 from ..tasks import Fsdd, MatchToSample, PatternGeneration, SequentialDigits, Speech
 from ..tasks.digits import SMALL
@@ -254,10 +253,9 @@ def as_large(run: Task, variant: str) -> Task:
 
 def parameters(run: Task) -> int:
     """Trainable parameters of a run's network (Table 3; with groups, one time constant for each group of a layer)."""
-    sharing = Sharing(run.grouped_by, run.groups) if run.groups else None
     *hidden, readout = pairwise(run.sizes())
     layers = [(*own, run.recurrent) for own in hidden] + [(*readout, False)]
-    return sum(parameter_count(run.variant, *own, sharing) for own in layers)
+    return sum(parameter_count(run.variant, *own, run.sharing()) for own in layers)
 
 
 def main(arguments: list[str] | None = None) -> int:

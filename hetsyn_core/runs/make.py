@@ -9,7 +9,6 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, StepLR
 
 from ..model.layer import Network
 from ..model.surrogate import SURROGATES
-from ..model.time_constants import Sharing
 from ..tasks.task import Task
 
 WARM_UP, PLATEAU = 0.05, 0.05  # shares of the cosine's batches: up to the full rate, and cut off at its end
@@ -24,7 +23,7 @@ def make_network(task: Task, sizes: Sequence[int] | None = None) -> Network:
     network = Network(
         tuple(sizes or task.sizes()),
         variant=task.variant,
-        sharing=Sharing(task.grouped_by, task.groups) if task.groups else None,
+        sharing=task.sharing(),
         recurrent=task.recurrent,
         tau_s=task.initial_tau_s(),
         adaptation=(task.tau_a_ms, task.a),

@@ -67,8 +67,7 @@ def run(
     if fresh:
         for one in missing:
             store.path(one, "checkpoint").unlink(missing_ok=True)
-    kept = {} if fresh else _kept(missing)
-    former = {} if fresh else _former(missing)
+    kept, former = ({}, {}) if fresh else _on_record(list(missing))
     threads = torch.get_num_threads()  # what trains in this process sets it
     try:
         with progress.bar(total=len(missing), desc=what, unit="runs", smoothing=0.05) as shown:
@@ -104,16 +103,15 @@ def check(asked: Sequence[Task | Job]) -> None:
             _read_all(pool, reads)
 
 
-def _kept(runs: Iterable[Task]) -> dict[Task, Record]:
-    """Records that keep a trained network, of those runs that have one."""
-    records = store.load([Job(run, detail=True) for run in runs])
-    return {record.run: record for record in records if record is not None and record.detail is not None}
+def _on_record(runs: Sequence[Task]) -> tuple[dict[Task, Record], dict[Task, list[Job]]]:
+    """Of runs whose records lack something: the records that keep a trained network, and what the records hold.
 
-
-def _former(runs: Iterable[Task]) -> dict[Task, list[Job]]:
-    """What the records of runs hold that lack something else, as far as that can still be found out."""
-    found = [store.held(record) for record in store.load(list(runs)) if record is not None]
-    return {job.run: [replace(job, analyses=tuple(n for n in job.analyses if n in ANALYSES))] for job in found}
+    An analysis that is no longer known is left out.
+    """
+    found = store.load([*(Job(run, detail=True) for run in runs), *runs])  # the tables are read once
+    kept = {record.run: record for record in found[: len(runs)] if record is not None and record.detail is not None}
+    jobs = [store.held(record) for record in found[len(runs) :] if record is not None]
+    return kept, {job.run: [replace(job, analyses=tuple(n for n in job.analyses if n in ANALYSES))] for job in jobs}
 
 
 def _records(jobs: dict[Task, Job], kept: dict[Task, Record], executor: Executor | None) -> Iterator[Record]:

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from ..model.layer import VARIANTS
 from ..model.surrogate import SURROGATES
-from ..model.time_constants import TauS, draw_tau
+from ..model.time_constants import Sharing, TauS, draw_tau
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,10 @@ class Settings:
         if self.tau_s is not None and (learns or not isinstance(self.tau_s, tuple)):
             return self.tau_s
         return self.DRAWN_TAU_S if learns else self.FIXED_TAU_S
+
+    def sharing(self) -> Sharing | None:
+        """Which synapses share a time constant where they are in groups; None: those that the variant says."""
+        return Sharing(self.grouped_by, self.groups) if self.groups else None
 
     def replace(self, **changes) -> Self:
         """These settings with some changes."""
